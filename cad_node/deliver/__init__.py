@@ -1,0 +1,1 @@
+"""Result files to their destinations, one file per transport."""

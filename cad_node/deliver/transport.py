@@ -1,0 +1,28 @@
+"""What a transport is: files in, one outcome each."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How the destination answered for one file."""
+
+    delivered: bool
+    retryable: bool  # of a failure: whether the same file may be taken later
+    reason: str  # for people: status in hex and its meaning, or what went wrong on the way
+
+    @classmethod
+    def success(cls, reason: str = "0x0000 success") -> "Outcome":
+        return cls(True, False, reason)
+
+
+class Transport(Protocol):
+    def send(self, files: Sequence[Path]) -> Iterator[Outcome]:
+        """Send files over as few connections as they need; yields one Outcome per file, in order, as each is answered.
+
+        Trouble with the destination is an Outcome, never an exception.
+        """
+        ...

@@ -1,0 +1,1 @@
+"""Images as numbers in patient space: loading, lungs, candidates, delineation, measurement."""

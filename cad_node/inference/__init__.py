@@ -1,0 +1,1 @@
+"""ONNX Runtime sessions, and one file per task that turns a volume into findings."""

@@ -1,0 +1,94 @@
+"""The states of a study, a job and a delivery, and every move between them; pure, and shown in ARCHITECTURE.md."""
+
+import random
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import TypeVar
+
+
+class StudyState(StrEnum):
+    RECEIVING = "receiving"
+    COMPLETE = "complete"
+
+
+class JobState(StrEnum):
+    QUEUED = "queued"
+    RUNNING = "running"
+    DONE = "done"
+    REFUSED = "refused"  # the model can't take this study; the row says why
+    FAILED = "failed"  # every attempt failed
+    QUARANTINED = "quarantined"  # it killed its worker too often
+    CANCELLED = "cancelled"
+
+
+class DeliveryState(StrEnum):
+    PENDING = "pending"
+    SENDING = "sending"
+    DELIVERED = "delivered"
+    FAILED = "failed"  # the destination will never take it
+    CANCELLED = "cancelled"
+
+
+STUDY_MOVES: Mapping[tuple[StudyState, str], StudyState] = {
+    (StudyState.RECEIVING, "instance"): StudyState.RECEIVING,
+    (StudyState.RECEIVING, "settle"): StudyState.COMPLETE,
+    (StudyState.COMPLETE, "instance"): StudyState.RECEIVING,  # a late image: the next revision
+}
+
+JOB_MOVES: Mapping[tuple[JobState, str], JobState] = {
+    (JobState.QUEUED, "claim"): JobState.RUNNING,
+    (JobState.QUEUED, "cancel"): JobState.CANCELLED,
+    (JobState.RUNNING, "finish"): JobState.DONE,
+    (JobState.RUNNING, "refuse"): JobState.REFUSED,
+    (JobState.RUNNING, "release"): JobState.QUEUED,  # given back untouched, at shutdown
+    (JobState.RUNNING, "back_off"): JobState.QUEUED,  # failed, tried again later
+    (JobState.RUNNING, "fail"): JobState.FAILED,
+    (JobState.RUNNING, "lose"): JobState.QUEUED,  # its worker died
+    (JobState.RUNNING, "quarantine"): JobState.QUARANTINED,  # its worker died, once too often
+    (JobState.RUNNING, "cancel"): JobState.CANCELLED,
+    (JobState.REFUSED, "retry"): JobState.QUEUED,
+    (JobState.FAILED, "retry"): JobState.QUEUED,
+    (JobState.QUARANTINED, "retry"): JobState.QUEUED,
+    (JobState.CANCELLED, "retry"): JobState.QUEUED,
+}
+
+DELIVERY_MOVES: Mapping[tuple[DeliveryState, str], DeliveryState] = {
+    (DeliveryState.PENDING, "claim"): DeliveryState.SENDING,
+    (DeliveryState.PENDING, "cancel"): DeliveryState.CANCELLED,
+    (DeliveryState.SENDING, "deliver"): DeliveryState.DELIVERED,
+    (DeliveryState.SENDING, "back_off"): DeliveryState.PENDING,
+    (DeliveryState.SENDING, "lose"): DeliveryState.PENDING,  # its sender died
+    (DeliveryState.SENDING, "fail"): DeliveryState.FAILED,
+    (DeliveryState.FAILED, "retry"): DeliveryState.PENDING,
+    (DeliveryState.CANCELLED, "retry"): DeliveryState.PENDING,
+}
+
+JOB_EVENTS = frozenset(event for _, event in JOB_MOVES)
+DELIVERY_EVENTS = frozenset(event for _, event in DELIVERY_MOVES)
+
+State = TypeVar("State", StudyState, JobState, DeliveryState)
+
+
+class IllegalMove(Exception):
+    """This state has no such move."""
+
+
+def move(moves: Mapping[tuple[State, str], State], state: State, event: str) -> State:
+    """The state after `event`. Raises IllegalMove: a missing key is never ignored."""
+    try:
+        return moves[state, event]
+    except KeyError:
+        raise IllegalMove(f"{type(state).__name__} {state.value!r} has no move {event!r}") from None
+
+
+def sources(moves: Mapping[tuple[State, str], State], event: str) -> tuple[State, ...]:
+    """The states in which `event` is allowed: the WHERE clause of the move's UPDATE."""
+    return tuple(state for state, name in moves if name == event)
+
+
+def backoff_s(attempt: int, first_s: float, longest_s: float, rng: random.Random) -> float:
+    """Seconds to wait after the attempt-th failure (1, 2, …): doubling, capped, and jittered by ± 20 % so that retries spread."""
+    if attempt < 1:
+        raise ValueError(f"attempt {attempt}: counts from 1")
+    doubled = min(longest_s, first_s * 2.0 ** min(attempt - 1, 60))
+    return doubled * rng.uniform(0.8, 1.2)

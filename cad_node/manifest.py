@@ -1,0 +1,180 @@
+"""model.toml: which series a model takes, how they are prepared, what its outputs mean, and which objects to build."""
+
+import hashlib
+import tomllib
+from pathlib import Path
+from typing import Annotated, Literal, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydicom.sr.coding import Code
+
+from cad_node.errors import ManifestError, Refusal
+from cad_node.study import Series, Study
+
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length=48)]
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Concept(_Table):
+    """A coded concept, PS3.16 8: value, coding scheme designator, meaning."""
+
+    value: str
+    scheme: str
+    meaning: str
+
+    @property
+    def code(self) -> Code:
+        return Code(self.value, self.scheme, self.meaning)
+
+
+class Range(_Table):
+    min: float
+    max: float
+
+    def holds(self, value: float) -> bool:
+        return self.min <= value <= self.max
+
+
+class Accepts(_Table):
+    """Which series the model may be run on. Checked on the index; spacing and geometry again when the series is loaded."""
+
+    modality: tuple[str, ...]
+    sop_class_uid: tuple[str, ...]
+    body_part: tuple[str, ...]  # BodyPartExamined values; a series without the tag is taken too
+    image_type_excluded: tuple[str, ...] = ()
+    slices: Range
+    slice_spacing_mm: Range
+    pixel_spacing_mm: Range
+    orientation: Literal["axial"] = "axial"
+
+
+class Graph(_Table):
+    """The ONNX file: what goes in, what comes out."""
+
+    file: str = "model.onnx"
+    sha256: Sha256
+    input: str
+    input_shape: tuple[int | str, ...]  # a string names a dynamic axis
+    output: str
+
+
+class Patches(_Table):
+    """What is cut from the volume for the network: raw HU, the windowing is inside the graph."""
+
+    size_px: int
+    batch: int = 32
+
+
+class Candidates(_Table):
+    """Bounds of the candidate search."""
+
+    diameter_mm: Range
+    limit: int
+
+
+class Output(_Table):
+    """What the network's number means, and from where on a candidate is a finding."""
+
+    meaning: Concept
+    finding: Concept
+    site: Concept
+    threshold: float = Field(ge=0, le=1)
+    limit: int = Field(gt=0)  # findings reported at most, best first
+
+
+class Golden(_Table):
+    """A case that is run each time the model is loaded: inputs and the outputs they must give."""
+
+    inputs: str = "golden/inputs.npy"
+    outputs: str = "golden/outputs.npy"
+    tolerance: float = Field(gt=0)
+
+
+class Choice(NamedTuple):
+    """The series a model will be run on, or why there is none."""
+
+    series: Series | None
+    refusal: Refusal | None
+    sentence: str
+
+
+class Manifest(_Table):
+    name: Name
+    version: Annotated[str, StringConstraints(pattern=r"^\d+\.\d+\.\d+$")]
+    title: str
+    manufacturer: str
+    task: str  # a key of app.TASKS
+    objects: tuple[str, ...]  # keys of app.BUILDERS
+    accepts: Accepts
+    graph: Graph
+    patches: Patches
+    candidates: Candidates
+    output: Output
+    golden: Golden
+
+    def accepts_series(self, series: Series) -> str:
+        """Why this series isn't taken, as a phrase; empty if it is."""
+        accepts = self.accepts
+        if series.modality not in accepts.modality:
+            return f"modality {series.modality or 'missing'}, wanted {' or '.join(accepts.modality)}"
+        classes = {instance.sop_class_uid for instance in series.instances}
+        if not classes & set(accepts.sop_class_uid):
+            return f"SOP class {', '.join(sorted(classes))} isn't one the model reads"
+        body_part = str(series.header_value("BodyPartExamined") or "").upper()
+        if body_part and body_part not in accepts.body_part:
+            return f"body part {body_part}, wanted {' or '.join(accepts.body_part)}"
+        excluded = set(series.header_value("ImageType") or ()) & set(accepts.image_type_excluded)
+        if excluded:
+            return f"image type {', '.join(sorted(excluded))}"
+        count = len(series.instances)
+        if not accepts.slices.holds(count):
+            return f"{count} images, wanted {accepts.slices.min:.0f} to {accepts.slices.max:.0f}"
+        return ""
+
+    def choose(self, study: Study) -> Choice:
+        """The series to run on: of those accepted, the one with the most images (the thinnest slices)."""
+        reasons = {series.series_instance_uid: self.accepts_series(series) for series in study.series}
+        accepted = [series for series in study.series if not reasons[series.series_instance_uid]]
+        if accepted:
+            best = max(accepted, key=lambda series: (len(series.instances), series.series_instance_uid))
+            return Choice(best, None, "")
+        listed = "; ".join(f"series {uid}: {reason}" for uid, reason in reasons.items()) or "the study holds no series"
+        return Choice(None, Refusal.NO_MATCHING_SERIES, f"no series fits {self.name}: {listed}")
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Read and check folder/model.toml, and that the ONNX file is the one it was written for.
+
+    Raises ManifestError naming the file and the key.
+    """
+    file = folder / "model.toml"
+    try:
+        table = tomllib.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ManifestError(file, "-", "no such file; a model folder holds model.toml and model.onnx") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
+        raise ManifestError(file, "-", f"not readable as TOML: {exc}") from exc
+    try:
+        manifest = Manifest.model_validate(table)
+    except ValidationError as exc:
+        first = exc.errors()[0]
+        raise ManifestError(file, ".".join(str(part) for part in first["loc"]), first["msg"]) from exc
+    if (manifest.name, manifest.version) != (folder.parent.name, folder.name):
+        raise ManifestError(file, "name", f"says {manifest.name}/{manifest.version}, the folder says {folder.parent.name}/{folder.name}")
+    _check_sha256(folder / manifest.graph.file, manifest.graph.sha256)
+    return manifest
+
+
+def _check_sha256(file: Path, expected: str) -> None:
+    try:
+        with file.open("rb") as stream:
+            actual = hashlib.file_digest(stream, "sha256").hexdigest()
+    except FileNotFoundError:
+        raise ManifestError(file, "graph.file", "no such file") from None
+    if actual != expected:
+        why = f"the file's SHA-256 is {actual}, model.toml says {expected}; restore the file it was released with"
+        raise ManifestError(file, "graph.sha256", why)

@@ -1,0 +1,1 @@
+"""Findings as DICOM objects, one file per object."""

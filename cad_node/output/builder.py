@@ -1,0 +1,40 @@
+"""What an object builder is, and the rule by which its UIDs are made."""
+
+import uuid
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from pydicom.dataset import Dataset
+from pydicom.uid import UID
+
+from cad_node.findings import Findings
+from cad_node.imaging.volume import Volume
+from cad_node.manifest import Manifest
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One job's identity: everything in an object that the findings don't say. The same run makes the same bytes."""
+
+    job_uid: uuid.UUID
+    manifest: Manifest
+    started_at: datetime  # aware; the job's first claim, so that a repeated run writes the same times
+    device_uid: str  # UID of this node with this model and version
+    software_version: str
+
+
+def derive_uid(run: Run, *names: str | int) -> UID:
+    """A UID made of the job and `names`: made again, it is the same; 2.25 form, PS3.5 B.2."""
+    return UID(f"2.25.{uuid.uuid5(run.job_uid, '/'.join(str(name) for name in names)).int}")
+
+
+def tracking_uid(run: Run, number: int) -> UID:
+    """Tracking UID of finding `number` (from 1), shared by every object that shows it."""
+    return derive_uid(run, "finding", number)
+
+
+class Builder(Protocol):
+    """Makes one DICOM object of a job's findings; valid on return, or it raises."""
+
+    def __call__(self, volume: Volume, findings: Findings, run: Run) -> Dataset: ...

@@ -1,0 +1,185 @@
+"""One TOML file and CAD_NODE_* variables -> frozen settings; every key is checked at start, unknown keys are refused."""
+
+import os
+import tomllib
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from cad_node.errors import SettingsError
+from cad_node.shipped import shipped
+
+# AE: 1 to 16 characters of the default repertoire without backslash, not all spaces, PS3.5 6.2
+AETitle = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=16, pattern=r"^[ -\[\]-~]+$")]
+Port = Annotated[int, Field(ge=0, le=65535)]
+Seconds = Annotated[float, Field(ge=0)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class Node(_Section):
+    ae_title: AETitle = "CAD_NODE"
+    """AE title under which the node is called and calls."""
+    data_dir: Path = Path("cad_node_data")
+    """Folder of the received instances, the results and the embedded database."""
+    timezone_offset: Annotated[str, StringConstraints(pattern=r"^[+-]\d{4}$")] = "+0000"
+    """Timezone Offset From UTC (0008,0201) written into results; their times are given in it."""
+
+
+class Database(_Section):
+    url: str = ""
+    """SQLAlchemy URL, for instance postgresql://user:password@host/cad_node. Empty: SQLite in `node.data_dir`."""
+
+
+class Scp(_Section):
+    host: str = "0.0.0.0"  # noqa: S104 - a DICOM listener serves the hospital's network
+    """Address to listen on."""
+    port: Port = 11112
+    """TCP port to listen on; 0 takes a free one."""
+    max_associations: int = Field(default=32, ge=1)
+    """Associations served at once; one more is rejected (transient)."""
+    network_timeout_s: Seconds = 60
+    """An association without traffic for so long is aborted."""
+    min_free_mb: int = Field(default=512, ge=0)
+    """Below this much free space instances are refused with 0xA700."""
+
+
+class Completeness(_Section):
+    quiet_s: Seconds = 60
+    """A study is complete when nothing has arrived for so long."""
+    association_end_s: Seconds = 5
+    """Or so long after the association that brought its last instance has ended."""
+
+
+class Models(_Section):
+    dir: Path = Field(default_factory=lambda: shipped("models"))
+    """Folder of model folders: <name>/<version>/model.toml."""
+    enabled: tuple[str, ...] = ()
+    """Models to run, as name or name/version. Empty: the newest version of each."""
+
+
+class Worker(_Section):
+    devices: tuple[str, ...] = ("cpu",)
+    """One worker process for each: cpu, cuda:0, cuda:1, tensorrt:0, openvino."""
+    threads: int = Field(default=0, ge=0)
+    """Threads for inference on a CPU; 0 leaves it to ONNX Runtime."""
+
+
+class Queue(_Section):
+    lease_s: Annotated[float, Field(gt=0)] = 60
+    """A row whose process hasn't said it is alive for so long is given to another."""
+    poll_s: Annotated[float, Field(gt=0)] = 1
+    """How often the processes look for work."""
+    max_attempts: int = Field(default=5, ge=1)
+    """A job that failed so often isn't tried again by itself."""
+    max_crashes: int = Field(default=2, ge=1)
+    """A job that has killed its worker so often is quarantined."""
+    backoff_first_s: Annotated[float, Field(gt=0)] = 10
+    """Wait after a job's first failure; it doubles."""
+    backoff_longest_s: Annotated[float, Field(gt=0)] = 600
+    """Longest wait between two attempts of a job."""
+
+
+class Sender(_Section):
+    backoff_first_s: Annotated[float, Field(gt=0)] = 10
+    """Wait after a delivery's first failure; it doubles."""
+    backoff_longest_s: Annotated[float, Field(gt=0)] = 4 * 3600
+    """Longest wait between two attempts of a delivery; an unreachable PACS is tried for ever."""
+    timeout_s: Annotated[float, Field(gt=0)] = 30
+    """Connection, ACSE and DIMSE timeout as SCU."""
+
+
+class Destination(_Section):
+    ae_title: AETitle
+    """Called AE title of the PACS."""
+    host: str
+    """Its address."""
+    port: Annotated[int, Field(ge=1, le=65535)]
+    """Its TCP port."""
+    calling_ae_title: AETitle | None = None
+    """Calling AE title, where it isn't node.ae_title."""
+    objects: tuple[Literal["seg", "sr"], ...] = ("seg", "sr")
+    """Which objects it gets."""
+
+
+class Log(_Section):
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    """Least severe event to print."""
+    json_lines: bool = False
+    """One JSON object a line instead of text."""
+
+
+class Settings(BaseSettings):
+    """Everything that can be configured."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="forbid", env_prefix="CAD_NODE_", env_nested_delimiter="__")
+
+    node: Node = Node()
+    database: Database = Database()
+    scp: Scp = Scp()
+    completeness: Completeness = Completeness()
+    models: Models = Field(default_factory=Models)
+    worker: Worker = Worker()
+    queue: Queue = Queue()
+    sender: Sender = Sender()
+    destinations: dict[Annotated[str, StringConstraints(pattern=r"^[a-z0-9_-]{1,32}$")], Destination] = Field(default_factory=dict)
+    log: Log = Log()
+
+    @property
+    def database_url(self) -> str:
+        return self.database.url or f"sqlite:///{(self.node.data_dir / 'cad_node.db').resolve()}"
+
+    @property
+    def spool_dir(self) -> Path:
+        return self.node.data_dir / "spool"
+
+    @property
+    def results_dir(self) -> Path:
+        return self.node.data_dir / "results"
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return env_settings, init_settings  # a variable outranks the file
+
+
+_OUTSIDE_SETTINGS = frozenset({"CAD_NODE_CONFIG", "CAD_NODE_DATA"})  # the file itself; the tests' data folder
+
+
+def read_settings(file: Path | None = None) -> Settings:
+    """Settings from `file` (TOML) and the environment; the environment wins.
+
+    Raises SettingsError naming the key that is unknown or has a wrong value.
+    """
+    try:
+        table = tomllib.loads(file.read_text(encoding="utf-8")) if file else {}
+    except OSError as exc:
+        raise SettingsError(f"{file}: {exc.strerror}; name an existing TOML file with --config") from exc
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
+        raise SettingsError(f"{file}: not readable as TOML: {exc}") from exc
+    _refuse_unknown_variables()
+    try:
+        return Settings(**table)
+    except ValidationError as exc:
+        listed = "; ".join(f"{'.'.join(str(part) for part in error['loc'])}: {error['msg']}" for error in exc.errors())
+        raise SettingsError(f"{file or 'environment'}: {listed}. docs/configuration.md lists every key") from exc
+
+
+def _refuse_unknown_variables() -> None:
+    for name in os.environ:
+        if not name.startswith("CAD_NODE_") or name in _OUTSIDE_SETTINGS:
+            continue
+        section = name.removeprefix("CAD_NODE_").split("__")[0].lower()
+        if section not in Settings.model_fields:
+            sections = ", ".join(Settings.model_fields)
+            raise SettingsError(f"{name}: no setting has this name; write CAD_NODE_<SECTION>__<KEY>, sections are {sections}")

@@ -1,0 +1,1 @@
+"""All state: the SQL tables and the files beside them. The only place that speaks SQL."""
