@@ -1,7 +1,10 @@
 """model.toml: which series a model takes, how they are prepared, what its outputs mean, and which objects to build."""
 
 import hashlib
+import re
 import tomllib
+from collections.abc import Collection
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
 
@@ -10,6 +13,8 @@ from pydicom.sr.coding import Code
 
 from cad_node.errors import ManifestError, Refusal
 from cad_node.study import Series, Study
+
+_VERSION = re.compile(r"\d+\.\d+\.\d+")
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length=48)]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
@@ -104,7 +109,7 @@ class Choice(NamedTuple):
 
 class Manifest(_Table):
     name: Name
-    version: Annotated[str, StringConstraints(pattern=r"^\d+\.\d+\.\d+$")]
+    version: Annotated[str, StringConstraints(pattern=rf"^{_VERSION.pattern}$")]
     title: str
     manufacturer: str
     task: str  # a key of app.TASKS
@@ -144,6 +149,45 @@ class Manifest(_Table):
             return Choice(best, None, "")
         listed = "; ".join(f"series {uid}: {reason}" for uid, reason in reasons.items()) or "the study holds no series"
         return Choice(None, Refusal.NO_MATCHING_SERIES, f"no series fits {self.name}: {listed}")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFolder:
+    """A model folder whose manifest was read and checked."""
+
+    path: Path
+    manifest: Manifest
+
+    @property
+    def key(self) -> tuple[str, str]:
+        return self.manifest.name, self.manifest.version
+
+
+def read_models(models_dir: Path, enabled: Collection[str] = ()) -> tuple[tuple[ModelFolder, ...], tuple[ManifestError, ...]]:
+    """Every model to run below `models_dir`, and what is wrong with those that can't be.
+
+    enabled: name or name/version; empty takes the newest version of each. One bad folder never hides the others.
+    """
+    if not models_dir.is_dir():
+        return (), (ManifestError(models_dir, "models.dir", "no such folder"),)
+    folders, errors = [], []
+    for path in _wanted(models_dir, enabled):
+        try:
+            folders.append(ModelFolder(path, read_manifest(path)))
+        except ManifestError as error:
+            errors.append(error)
+    return tuple(folders), tuple(errors)
+
+
+def _wanted(models_dir: Path, enabled: Collection[str]) -> list[Path]:
+    names = enabled or sorted(path.name for path in models_dir.iterdir() if path.is_dir() and not path.name.startswith("."))
+    return [models_dir / name if "/" in name else _newest(models_dir / name) for name in names]
+
+
+def _newest(model: Path) -> Path:
+    versions = [path for path in model.iterdir() if _VERSION.fullmatch(path.name)] if model.is_dir() else []
+    newest = max(versions, key=lambda path: [int(part) for part in path.name.split(".")], default=None)
+    return newest or model / "0.0.0"  # read_manifest then says that there is no model.toml
 
 
 def read_manifest(folder: Path) -> Manifest:

@@ -1,0 +1,236 @@
+"""One process per device: claim a job, analyse its series, commit the results. The next is prepared while this one infers."""
+
+import random
+import threading
+import traceback
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from time import monotonic
+
+from cad_node import __version__, pipeline
+from cad_node.errors import CadNodeError, LeaseLost, ManifestError, UnusableSeries
+from cad_node.imaging.volume import Volume
+from cad_node.inference.model import Model
+from cad_node.lifecycle import backoff_s
+from cad_node.log import get_logger
+from cad_node.output.builder import Builder, Run
+from cad_node.output.file import encode
+from cad_node.settings import Queue
+from cad_node.store.files import write_durably
+from cad_node.store.jobs import ClaimedJob, Jobs, NewResult
+from cad_node.store.studies import Studies
+
+log = get_logger()
+
+ModelKey = tuple[str, str]  # name, version
+Clock = Callable[[], datetime]
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A claimed job with its volume in memory, or with the error that loading gave."""
+
+    job: ClaimedJob
+    volume: Volume | None
+    error: Exception | None
+    load_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """Everything one worker process needs; built in app.py.
+
+    models: each model this node should run, or why it can't be run on this device.
+    objects_by_destination: destination name -> keys of the objects it gets.
+    """
+
+    name: str
+    models: Mapping[ModelKey, Model | ManifestError]
+    tasks: Mapping[str, pipeline.Task]
+    builders: Mapping[str, Builder]
+    objects_by_destination: Mapping[str, tuple[str, ...]]
+    studies: Studies
+    jobs: Jobs
+    results_dir: Path
+    node_uid: uuid.UUID
+    queue: Queue
+    clock: Clock
+    rng: random.Random
+
+    def run(self, stop: threading.Event) -> None:
+        """Work until `stop` is set; then finish the present job and give the prepared one back."""
+        with ThreadPoolExecutor(1, "prepare") as preparing, Heart(self.jobs, self.queue.lease_s, self.clock) as heart:
+            ahead: Prepared | None = None
+            while not stop.is_set():
+                current, ahead = ahead or self._guarded_claim(heart, suspects=True), None
+                if current is None:
+                    stop.wait(self.queue.poll_s)
+                    continue
+                beside: Future[Prepared | None] | None = None
+                if not current.job.crashes:  # a job that has lost a worker runs alone: nothing beside it is blamed
+                    beside = preparing.submit(self._guarded_claim, heart, suspects=False)
+                self._guarded_work(current)
+                heart.drop(current.job)
+                ahead = beside.result() if beside else None
+            if ahead:
+                heart.drop(ahead.job)
+                self.jobs.release(ahead.job, self.clock())
+
+    def work_once(self) -> bool:
+        """Claim and complete one job, without preparing another. False if none was due."""
+        with Heart(self.jobs, self.queue.lease_s, self.clock) as heart:
+            prepared = self._claim(heart, suspects=True)
+            if prepared is None:
+                return False
+            self._work(prepared)
+            return True
+
+    def _guarded_claim(self, heart: "Heart", *, suspects: bool) -> Prepared | None:
+        try:
+            return self._claim(heart, suspects=suspects)
+        except Exception:  # noqa: BLE001 - the process' loop: a database that is away comes back
+            log.exception("worker.claim_failed", worker=self.name)
+            return None
+
+    def _guarded_work(self, prepared: Prepared) -> None:
+        try:
+            self._work(prepared)
+        except Exception:  # noqa: BLE001 - the process' loop; the lease runs out and the job is given to another
+            log.exception("worker.commit_failed", worker=self.name, job=prepared.job.id)
+
+    def _claim(self, heart: "Heart", *, suspects: bool) -> Prepared | None:
+        job = self.jobs.claim(self.name, self.models.keys(), self.clock(), self.queue.lease_s, suspects=suspects)
+        if job is None:
+            return None
+        heart.hold(job)
+        started = monotonic()
+        try:
+            volume, error = self._load(job), None
+        except Exception as exc:  # noqa: BLE001 - becomes the job's reason in _settle_failure
+            volume, error = None, exc
+        return Prepared(job, volume, error, monotonic() - started)
+
+    def _load(self, job: ClaimedJob) -> Volume:
+        model = self._model(job)
+        return pipeline.prepare(self.studies.load(job.study_instance_uid), job.series_instance_uid or "", model.manifest)
+
+    def _model(self, job: ClaimedJob) -> Model:
+        model = self.models[job.model_name, job.model_version]
+        if isinstance(model, ManifestError):
+            raise model
+        return model
+
+    def _work(self, prepared: Prepared) -> None:
+        """Analyse and commit; every way it can end is a move of the job row."""
+        job = prepared.job
+        try:
+            if prepared.error or prepared.volume is None:
+                raise prepared.error or AssertionError("neither a volume nor an error")
+            results, timings_s = self._analyse(job, prepared.volume)
+            timings_s = {"load": prepared.load_s, **timings_s}
+            self.jobs.finish(job, results, self.objects_by_destination, self.clock(), timings_s=timings_s)
+            log.info("job.done", job=job.id, model=job.model_name, results=len(results), **{f"{k}_s": round(v, 2) for k, v in timings_s.items()})
+        except LeaseLost as exc:
+            log.warning("job.lost", job=job.id, reason=str(exc))
+        except Exception as exc:  # noqa: BLE001 - a job's failure is a row, not the worker's end
+            self._settle_failure(job, exc)
+
+    def _analyse(self, job: ClaimedJob, volume: Volume) -> tuple[list[NewResult], dict[str, float]]:
+        model, run = self._model(job), self._identity(job)
+        timings_s: dict[str, float] = {}
+        with _stopwatch(timings_s, "infer"):
+            findings = pipeline.find(volume, model, self.tasks)
+        with _stopwatch(timings_s, "build"):
+            built = pipeline.build(volume, findings, run, self.builders)
+            results = [self._write(job, item) for item in built]
+        return results, timings_s
+
+    def _identity(self, job: ClaimedJob) -> Run:
+        device = uuid.uuid5(self.node_uid, f"{job.model_name}/{job.model_version}")
+        return Run(job.uid, self._model(job).manifest, job.started_at, f"2.25.{device.int}", __version__)
+
+    def _write(self, job: ClaimedJob, built: pipeline.BuiltObject) -> NewResult:
+        ds = built.dataset
+        path = self.results_dir / str(job.uid) / f"{built.builder}.dcm"
+        sha256 = write_durably(path, encode(ds))
+        return NewResult(built.builder, str(ds.SOPClassUID), str(ds.SOPInstanceUID), str(ds.SeriesInstanceUID), path, sha256)
+
+    def _settle_failure(self, job: ClaimedJob, error: Exception) -> None:
+        now = self.clock()
+        try:
+            if isinstance(error, UnusableSeries):
+                self.jobs.refuse(job, error.code, error.sentence, now)
+                log.warning("job.refused", job=job.id, code=error.code, reason=error.sentence)
+                return
+            reason = describe(error)
+            if job.attempt >= self.queue.max_attempts:
+                self.jobs.fail(job, reason, now)
+                log.error("job.failed", job=job.id, attempt=job.attempt, reason=reason)
+                return
+            wait_s = backoff_s(job.attempt, self.queue.backoff_first_s, self.queue.backoff_longest_s, self.rng)
+            self.jobs.back_off(job, reason, now + timedelta(seconds=wait_s), now)
+            log.warning("job.backs_off", job=job.id, attempt=job.attempt, wait_s=round(wait_s), reason=reason)
+        except LeaseLost as exc:
+            log.warning("job.lost", job=job.id, reason=str(exc))
+
+
+@contextmanager
+def _stopwatch(timings_s: dict[str, float], stage: str) -> Iterator[None]:
+    started = monotonic()
+    yield
+    timings_s[stage] = monotonic() - started
+
+
+class Heart:
+    """Extends the leases of the jobs this process holds, from a thread of its own."""
+
+    def __init__(self, jobs: Jobs, lease_s: float, clock: Clock) -> None:
+        self._jobs, self._lease_s, self._clock = jobs, lease_s, clock
+        self._held: dict[int, ClaimedJob] = {}
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
+
+    def __enter__(self) -> "Heart":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def hold(self, job: ClaimedJob) -> None:
+        with self._lock:
+            self._held[job.id] = job
+
+    def drop(self, job: ClaimedJob) -> None:
+        with self._lock:
+            self._held.pop(job.id, None)
+
+    def _beat(self) -> None:
+        while not self._stop.wait(self._lease_s / 3):
+            with self._lock:
+                held = list(self._held.values())
+            for job in held:
+                try:
+                    self._jobs.heartbeat(job, self._clock(), self._lease_s)
+                except LeaseLost:
+                    self.drop(job)  # its commit will be refused by the fence
+                except Exception:  # noqa: BLE001 - the database may be away for a beat
+                    log.exception("job.heartbeat_failed", job=job.id)
+
+
+def describe(error: Exception) -> str:
+    """What went wrong, fit for a table and a log: foreign messages may quote a dataset, so only their type and place are kept."""
+    if isinstance(error, CadNodeError):
+        return str(error)
+    if isinstance(error, OSError):
+        return f"{type(error).__name__}: {error.strerror}"
+    frames = traceback.extract_tb(error.__traceback__)
+    place = next((f"{Path(f.filename).name}:{f.lineno}" for f in reversed(frames) if "cad_node" in f.filename), "unknown place")
+    return f"{type(error).__name__} at {place}"
