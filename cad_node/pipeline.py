@@ -11,7 +11,6 @@ from cad_node.errors import Refusal, UnusableSeries
 from cad_node.findings import Findings
 from cad_node.imaging.load import load_volume
 from cad_node.imaging.volume import Volume
-from cad_node.inference.model import Model
 from cad_node.manifest import Manifest
 from cad_node.output.builder import Builder, Run
 from cad_node.study import Study
@@ -34,9 +33,9 @@ def prepare(study: Study, series_instance_uid: str, manifest: Manifest) -> Volum
     return load_volume(series, manifest.accepts.slice_spacing_mm, manifest.accepts.pixel_spacing_mm)
 
 
-def find(volume: Volume, model: Model, tasks: Mapping[str, Task]) -> Findings:
+def find(volume: Volume, manifest: Manifest, score: Score, tasks: Mapping[str, Task]) -> Findings:
     """Run the manifest's task. Raises UnusableSeries if the anatomy isn't there."""
-    return tasks[model.manifest.task](volume, model.manifest, model.score)
+    return tasks[manifest.task](volume, manifest, score)
 
 
 def build(volume: Volume, findings: Findings, run: Run, builders: Mapping[str, Builder]) -> tuple[BuiltObject, ...]:

@@ -4,13 +4,15 @@ import random
 import threading
 import traceback
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from time import monotonic
+
+import numpy as np
+from numpy.typing import NDArray
 
 from cad_node import __version__, pipeline
 from cad_node.errors import CadNodeError, LeaseLost, ManifestError, UnusableSeries
@@ -142,13 +144,13 @@ class Worker:
 
     def _analyse(self, job: ClaimedJob, volume: Volume) -> tuple[list[NewResult], dict[str, float]]:
         model, run = self._model(job), self._identity(job)
-        timings_s: dict[str, float] = {}
-        with _stopwatch(timings_s, "infer"):
-            findings = pipeline.find(volume, model, self.tasks)
-        with _stopwatch(timings_s, "build"):
+        infer, find, build = Stopwatch(), Stopwatch(), Stopwatch()
+        with find:
+            findings = pipeline.find(volume, model.manifest, infer.around(model.score), self.tasks)
+        with build:
             built = pipeline.build(volume, findings, run, self.builders)
             results = [self._write(job, item) for item in built]
-        return results, timings_s
+        return results, {"prepare": find.seconds - infer.seconds, "infer": infer.seconds, "build": build.seconds}
 
     def _identity(self, job: ClaimedJob) -> Run:
         device = uuid.uuid5(self.node_uid, f"{job.model_name}/{job.model_version}")
@@ -179,11 +181,27 @@ class Worker:
             log.warning("job.lost", job=job.id, reason=str(exc))
 
 
-@contextmanager
-def _stopwatch(timings_s: dict[str, float], stage: str) -> Iterator[None]:
-    started = monotonic()
-    yield
-    timings_s[stage] = monotonic() - started
+class Stopwatch:
+    """Adds up the seconds spent inside it."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self._started = 0.0
+
+    def __enter__(self) -> None:
+        self._started = monotonic()
+
+    def __exit__(self, *_: object) -> None:
+        self.seconds += monotonic() - self._started
+
+    def around(self, score: pipeline.Score) -> pipeline.Score:
+        """`score`, with its time taken."""
+
+        def timed(patches: NDArray[np.float32]) -> NDArray[np.float32]:
+            with self:
+                return score(patches)
+
+        return timed
 
 
 class Heart:

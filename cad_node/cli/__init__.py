@@ -1,0 +1,1 @@
+"""The command line: one command per verb; every listing also as --json."""

@@ -1,0 +1,52 @@
+"""serve, scp, worker, sender: the processes of the node."""
+
+import signal
+import sys
+import threading
+from typing import Annotated
+
+import typer
+
+from cad_node import app as node
+from cad_node.cli.context import settings
+
+app = typer.Typer()
+
+Supervised = Annotated[bool, typer.Option("--supervised", hidden=True, help="Also stop when standard input ends.")]
+
+
+@app.command()
+def serve() -> None:
+    """Run the whole node: listener, a worker per device, sender. They are restarted when they die; SIGTERM drains them."""
+    raise typer.Exit(node.serve(settings(), _stop_event()))
+
+
+@app.command()
+def scp(supervised: Supervised = False) -> None:
+    """Run only the DICOM listener: it receives studies and queues a job for each model that wants one."""
+    node.run_scp(settings(), _stop_event(supervised))
+
+
+@app.command()
+def worker(
+    device: Annotated[str, typer.Option(help="cpu, cuda:0, tensorrt:0 or openvino; it is an error if that device can't be had.")] = "cpu",
+    supervised: Supervised = False,
+) -> None:
+    """Run only a worker: it takes queued jobs, one after another, and runs their models on DEVICE."""
+    node.run_worker(settings(), device, _stop_event(supervised))
+
+
+@app.command()
+def sender(supervised: Supervised = False) -> None:
+    """Run only the sender: it pushes finished results to every destination, each at its own pace."""
+    node.run_sender(settings(), _stop_event(supervised))
+
+
+def _stop_event(until_stdin_ends: bool = False) -> threading.Event:
+    """An event that SIGTERM and SIGINT set; for a supervised process the end of its supervisor as well."""
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    if until_stdin_ends:
+        threading.Thread(target=lambda: (sys.stdin.buffer.read(), stop.set()), daemon=True).start()
+    return stop
