@@ -1,0 +1,105 @@
+"""One engine for SQLite and PostgreSQL: how connections are opened, how a transaction begins, and which errors it gives."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pysqlite3.dbapi2
+from sqlalchemy import URL, Engine, create_engine, event, make_url
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import ArgumentError, OperationalError
+from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
+
+from cad_node.errors import CadNodeError, SettingsError
+from cad_node.store.files import OutOfSpace
+
+BUSY_TIMEOUT_S = 30
+
+
+class DatabaseUnavailable(CadNodeError):
+    """The database can't be reached, or stayed locked for too long."""
+
+    retryable = True
+
+
+class Database:
+    """The node's tables, in whatever database the URL names."""
+
+    def __init__(self, url: str) -> None:
+        """url: sqlite:////absolute/path or postgresql://user:password@host/name. Raises SettingsError on any other."""
+        self.engine = open_engine(url)
+        self._sessions = sessionmaker(self.engine, expire_on_commit=False)
+
+    @contextmanager
+    def transaction(self) -> Iterator[Session]:
+        """One session, one transaction: committed at the end of the block, rolled back by any exception.
+
+        Raises OutOfSpace where the database's disk is full, DatabaseUnavailable where it can't be reached.
+        """
+        try:
+            with self._sessions.begin() as session:
+                yield session
+        except OperationalError as exc:
+            raise _translated(exc) from exc
+
+    def dispose(self) -> None:
+        """Close every pooled connection."""
+        self.engine.dispose()
+
+
+def open_engine(url: str) -> Engine:
+    """The engine behind Database and the migrations."""
+    parsed = _parse(url)
+    if parsed.get_backend_name() == "postgresql":
+        return create_engine(parsed, pool_pre_ping=True, hide_parameters=True)
+    Path(parsed.database or "").parent.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(parsed, module=pysqlite3.dbapi2, hide_parameters=True)
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_immediate)
+    return engine
+
+
+def insert_if_absent(session: Session, row: type[DeclarativeBase], values: Mapping[str, Any]) -> bool:
+    """Insert unless a unique key is there already; True: inserted. Safe against another process that does the same."""
+    connection = session.connection()
+    statement = _INSERTS[connection.dialect.name](row.__table__).values(values).on_conflict_do_nothing()
+    return connection.execute(statement).rowcount == 1
+
+
+_INSERTS: Mapping[str, Callable[..., Any]] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}  # Any: two unrelated classes
+
+
+def _parse(url: str) -> URL:
+    try:
+        parsed = make_url(url)
+    except ArgumentError as exc:
+        raise SettingsError("database.url: not a URL; write sqlite:////absolute/path or postgresql://user:password@host/name") from exc
+    if parsed.drivername not in {"sqlite", "postgresql", "postgresql+psycopg"}:
+        raise SettingsError(f"database.url: {parsed.drivername} isn't supported; use sqlite or postgresql")
+    if parsed.drivername == "sqlite" and parsed.database in {None, "", ":memory:"}:
+        raise SettingsError("database.url: SQLite needs a file, because several processes share it")
+    return parsed
+
+
+def _prepare_sqlite(connection: Any, _record: object) -> None:  # Any: the driver has no types
+    connection.isolation_level = None  # the driver begins nothing by itself; _begin_immediate does
+    connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_S * 1000}")
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")  # what was committed survives a power cut
+    connection.execute("PRAGMA foreign_keys = ON")
+
+
+def _begin_immediate(connection: Any) -> None:
+    # A transaction that reads first and writes later can't be upgraded once another has written: take the write lock at once.
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _translated(exc: OperationalError) -> CadNodeError:
+    full = getattr(exc.orig, "sqlite_errorname", "") == "SQLITE_FULL" or getattr(exc.orig, "sqlstate", "") == _POSTGRESQL_DISK_FULL
+    if full or "database or disk is full" in str(exc.orig):
+        return OutOfSpace("the database's disk is full; free some space")
+    return DatabaseUnavailable(f"the database doesn't answer: {exc.orig}")
+
+
+_POSTGRESQL_DISK_FULL = "53100"

@@ -1,0 +1,224 @@
+"""The tables. No column holds a patient's name, ID or birth date."""
+
+import uuid
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any, ClassVar
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    DateTime,
+    Dialect,
+    Enum,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+    desc,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from cad_node.lifecycle import DeliveryState, JobState, StudyState
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware datetime; SQLite keeps no time zone, so UTC goes in and UTC comes out."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("a naive datetime: times come in with their zone")
+        utc = value.astimezone(UTC)
+        return utc.replace(tzinfo=None) if dialect.name == "sqlite" else utc
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002 - the base class names it
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class Base(DeclarativeBase):
+    metadata = MetaData(
+        naming_convention={
+            "pk": "pk_%(table_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_name)s",
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        }
+    )
+    type_annotation_map: ClassVar[Mapping[Any, Any]] = {datetime: UtcDateTime}
+
+
+def _state(states: type[StrEnum]) -> Enum:
+    return Enum(states, native_enum=False, length=16, values_callable=lambda members: [member.value for member in members])
+
+
+_Uid = String(64)  # PS3.5 9.1
+_Key = BigInteger().with_variant(Integer(), "sqlite")  # SQLite numbers rows by itself only in an INTEGER key
+
+
+class NodeRow(Base):
+    """One row: who this node is."""
+
+    __tablename__ = "node"
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    uid: Mapped[uuid.UUID]
+
+
+class StudyRow(Base):
+    __tablename__ = "studies"
+    __table_args__ = (Index(None, "state"), Index(None, "received_at"))
+
+    study_instance_uid: Mapped[str] = mapped_column(_Uid, primary_key=True)
+    revision: Mapped[int]  # 0 until the first image
+    state: Mapped[StudyState] = mapped_column(_state(StudyState))
+    images: Mapped[int]  # instances that are input; results aren't counted
+    received_at: Mapped[datetime]
+    last_instance_at: Mapped[datetime]
+    association_ended_at: Mapped[datetime | None]  # of an association that ended after the last image
+    settled_at: Mapped[datetime | None]
+
+
+class SeriesRow(Base):
+    __tablename__ = "series"
+
+    study_instance_uid: Mapped[str] = mapped_column(_Uid, ForeignKey("studies.study_instance_uid"), primary_key=True)
+    series_instance_uid: Mapped[str] = mapped_column(_Uid, primary_key=True)
+    modality: Mapped[str] = mapped_column(Text)  # as it came, however long
+
+
+class InstanceRow(Base):
+    __tablename__ = "instances"
+    __table_args__ = (
+        ForeignKeyConstraint(["study_instance_uid", "series_instance_uid"], ["series.study_instance_uid", "series.series_instance_uid"]),
+        Index(None, "study_instance_uid", "series_instance_uid"),
+    )
+
+    sop_instance_uid: Mapped[str] = mapped_column(_Uid, primary_key=True)
+    study_instance_uid: Mapped[str] = mapped_column(_Uid)
+    series_instance_uid: Mapped[str] = mapped_column(_Uid)
+    sop_class_uid: Mapped[str] = mapped_column(_Uid)
+    transfer_syntax_uid: Mapped[str] = mapped_column(_Uid)
+    revision: Mapped[int]  # of the study, when this instance came
+    path: Mapped[str] = mapped_column(Text)
+    sha256: Mapped[str] = mapped_column(String(64))
+    header: Mapped[dict[str, Any]] = mapped_column(JSON)  # study.HEADER_KEYWORDS -> JSON value
+    is_result: Mapped[bool]  # made by a CAD system: kept, but never input
+    received_at: Mapped[datetime]
+
+
+class ConflictRow(Base):
+    """A file whose SOP Instance UID another content had before."""
+
+    __tablename__ = "conflicts"
+    __table_args__ = (UniqueConstraint("sop_instance_uid", "sha256"), Index(None, "study_instance_uid"))
+
+    id: Mapped[int] = mapped_column(_Key, primary_key=True)
+    study_instance_uid: Mapped[str] = mapped_column(_Uid)
+    series_instance_uid: Mapped[str] = mapped_column(_Uid)
+    sop_instance_uid: Mapped[str] = mapped_column(_Uid)
+    path: Mapped[str] = mapped_column(Text)
+    sha256: Mapped[str] = mapped_column(String(64))
+    received_at: Mapped[datetime]
+
+
+class JobRow(Base):
+    """One model on one revision of a study; while it runs, a lease with a fence."""
+
+    __tablename__ = "jobs"
+    __table_args__ = (
+        UniqueConstraint("study_instance_uid", "revision", "model_name", "model_version"),
+        Index("ix_jobs_claim", "state", desc("priority"), "id"),
+    )
+
+    id: Mapped[int] = mapped_column(_Key, primary_key=True)
+    uid: Mapped[uuid.UUID] = mapped_column(unique=True)  # every UID in its results comes from it
+    study_instance_uid: Mapped[str] = mapped_column(_Uid, ForeignKey("studies.study_instance_uid"))
+    revision: Mapped[int]
+    series_instance_uid: Mapped[str | None] = mapped_column(_Uid)
+    model_name: Mapped[str] = mapped_column(String(64))
+    model_version: Mapped[str] = mapped_column(String(64))
+    priority: Mapped[int]
+    state: Mapped[JobState] = mapped_column(_state(JobState))
+    reason_code: Mapped[str] = mapped_column(String(64), default="")
+    reason: Mapped[str] = mapped_column(Text, default="")
+    attempts: Mapped[int] = mapped_column(default=0)
+    crashes: Mapped[int] = mapped_column(default=0)
+    fence: Mapped[int] = mapped_column(default=0)  # grows whenever the row gets or loses an owner
+    worker: Mapped[str | None] = mapped_column(String(255))
+    lease_until: Mapped[datetime | None]
+    run_after: Mapped[datetime]
+    created_at: Mapped[datetime]
+    started_at: Mapped[datetime | None]  # the first claim, so that a repeated run writes the same times
+    finished_at: Mapped[datetime | None]
+
+
+class ResultRow(Base):
+    """One DICOM object that a job made."""
+
+    __tablename__ = "results"
+    __table_args__ = (UniqueConstraint("job_id", "builder"),)
+
+    id: Mapped[int] = mapped_column(_Key, primary_key=True)
+    job_id: Mapped[int] = mapped_column(_Key, ForeignKey("jobs.id"))
+    builder: Mapped[str] = mapped_column(String(64))
+    sop_class_uid: Mapped[str] = mapped_column(_Uid)
+    sop_instance_uid: Mapped[str] = mapped_column(_Uid, unique=True)
+    series_instance_uid: Mapped[str] = mapped_column(_Uid)
+    path: Mapped[str] = mapped_column(Text)
+    sha256: Mapped[str] = mapped_column(String(64))
+    created_at: Mapped[datetime]
+
+
+class DeliveryRow(Base):
+    """One result for one destination; while it is sent, a lease with a fence."""
+
+    __tablename__ = "deliveries"
+    __table_args__ = (
+        UniqueConstraint("result_id", "destination"),
+        Index("ix_deliveries_claim", "state", "destination", "id"),
+        Index(None, "job_id"),
+    )
+
+    id: Mapped[int] = mapped_column(_Key, primary_key=True)
+    result_id: Mapped[int] = mapped_column(_Key, ForeignKey("results.id"))
+    job_id: Mapped[int] = mapped_column(_Key, ForeignKey("jobs.id"))
+    destination: Mapped[str] = mapped_column(String(32))
+    state: Mapped[DeliveryState] = mapped_column(_state(DeliveryState))
+    reason: Mapped[str] = mapped_column(Text, default="")
+    attempts: Mapped[int] = mapped_column(default=0)
+    fence: Mapped[int] = mapped_column(default=0)
+    sender: Mapped[str | None] = mapped_column(String(255))
+    lease_until: Mapped[datetime | None]
+    run_after: Mapped[datetime]
+    created_at: Mapped[datetime]
+    delivered_at: Mapped[datetime | None]
+
+
+class JobEventRow(Base):
+    """One move of a job or of one of its deliveries."""
+
+    __tablename__ = "job_events"
+    __table_args__ = (Index(None, "job_id", "id"),)
+
+    id: Mapped[int] = mapped_column(_Key, primary_key=True)
+    job_id: Mapped[int] = mapped_column(_Key, ForeignKey("jobs.id"))
+    delivery_id: Mapped[int | None] = mapped_column(_Key, ForeignKey("deliveries.id"))
+    at: Mapped[datetime]
+    event: Mapped[str] = mapped_column(String(16))
+    from_state: Mapped[str] = mapped_column(String(16))
+    to_state: Mapped[str] = mapped_column(String(16))
+    actor: Mapped[str] = mapped_column(String(255))
+    detail: Mapped[str] = mapped_column(Text)
