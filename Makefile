@@ -1,0 +1,56 @@
+# cad_node: `make demo` and `make test` need nothing but this checkout on Debian or Ubuntu with Python 3.11 or newer.
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-quick check format bench docs clean system-packages
+
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
+INPUTS := pyproject.toml constraints.txt
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: .venv/.serving ## The main job from end to end on a chest CT phantom; results in build/demo
+	$(BIN)/cad-node demo --out build/demo --json build/demo/demo.json
+
+test: .venv/.development system-packages ## Every test; CAD_NODE_DATA=DIR adds those on real images
+	$(BIN)/pytest -n 2 --dist worksteal
+
+test-quick: .venv/.development ## The tests without the slow ones
+	$(BIN)/pytest -n 2 --dist worksteal -m "not slow"
+
+check: .venv/.development ## Lint, format, types, import rules, and documents that are generated
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python docs/generate.py --check
+
+format: .venv/.development ## Mend what the linter can mend
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+docs: .venv/.development ## Write the generated parts of the documents anew
+	$(BIN)/python docs/generate.py
+
+bench: .venv/.development ## Where the time of one study goes; STUDY=DIR takes your own
+	$(BIN)/python benchmarks/study.py $(if $(STUDY),--study $(STUDY)) --json build/bench-study.json
+
+clean: ## Remove what was built here
+	rm -rf build dist .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+system-packages:
+	@.ci/system-packages
+
+.venv/bin/python:
+	@PYTHON=$(PYTHON) .ci/venv
+
+.venv/.serving: .venv/bin/python $(INPUTS)
+	@echo "installing the server (a few minutes the first time)"
+	$(PIP) -e '.[cpu]'
+	@touch $@
+
+.venv/.development: .venv/bin/python $(INPUTS)
+	@echo "installing the server and what its tests need (several minutes the first time)"
+	$(PIP) -e '.[cpu,train,dev]'
+	@touch $@ .venv/.serving
