@@ -64,7 +64,7 @@ def insert_if_absent(session: Session, row: type[DeclarativeBase], values: Mappi
     """Insert unless a unique key is there already; True: inserted. Safe against another process that does the same."""
     connection = session.connection()
     statement = _INSERTS[connection.dialect.name](row.__table__).values(values).on_conflict_do_nothing()
-    return connection.execute(statement).rowcount == 1
+    return connection.execute(statement.returning(*row.__table__.primary_key)).first() is not None
 
 
 _INSERTS: Mapping[str, Callable[..., Any]] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}  # Any: two unrelated classes

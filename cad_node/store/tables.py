@@ -84,9 +84,8 @@ class StudyRow(Base):
     study_instance_uid: Mapped[str] = mapped_column(_Uid, primary_key=True)
     revision: Mapped[int]  # 0 until the first image
     state: Mapped[StudyState] = mapped_column(_state(StudyState))
-    images: Mapped[int]  # instances that are input; results aren't counted
     received_at: Mapped[datetime]
-    last_instance_at: Mapped[datetime]
+    last_instance_at: Mapped[datetime]  # grows with every image, so that it also tells two sets of images apart
     association_ended_at: Mapped[datetime | None]  # of an association that ended after the last image
     settled_at: Mapped[datetime | None]
 
@@ -163,6 +162,7 @@ class JobRow(Base):
     created_at: Mapped[datetime]
     started_at: Mapped[datetime | None]  # the first claim, so that a repeated run writes the same times
     finished_at: Mapped[datetime | None]
+    timings_s: Mapped[dict[str, float]] = mapped_column(JSON, default=dict)  # stage -> seconds inside the worker
 
 
 class ResultRow(Base):

@@ -1,0 +1,265 @@
+"""What has arrived: instances indexed, studies settled into jobs, and read again as values."""
+
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import ColumnElement, func, select, update
+from sqlalchemy.orm import Session
+
+from cad_node.errors import CadNodeError, UnknownRow
+from cad_node.lifecycle import STUDY_MOVES, JobState, StudyState, move, sources
+from cad_node.store.database import Database, insert_if_absent
+from cad_node.store.tables import ConflictRow, InstanceRow, JobRow, ResultRow, SeriesRow, StudyRow
+from cad_node.study import Instance, Series, Study
+
+
+class UidTaken(CadNodeError):
+    """Another content has this SOP Instance UID, in whatever study; the new file is kept and flagged, but isn't part of its study."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReceivedInstance:
+    study_instance_uid: str
+    series_instance_uid: str
+    sop_instance_uid: str
+    sop_class_uid: str
+    transfer_syntax_uid: str
+    modality: str
+    path: Path
+    sha256: str
+    header: Mapping[str, Any]  # HEADER_KEYWORDS -> JSON value
+    is_result: bool  # made by a CAD system, this one or another: kept, never input
+
+
+@dataclass(frozen=True, slots=True)
+class NewJob:
+    model_name: str
+    model_version: str
+    series_instance_uid: str | None
+    priority: int
+    refusal_code: str | None  # the model can't take the study: the row is born REFUSED
+    refusal_sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What there is to judge by whether a study is complete."""
+
+    study_instance_uid: str
+    revision: int
+    last_instance_at: datetime
+    association_ended_at: datetime | None  # of an association that ended after the last image
+
+
+@dataclass(frozen=True, slots=True)
+class StudySummary:
+    study_instance_uid: str
+    state: StudyState
+    revision: int
+    series: int
+    instances: int
+    conflicts: int
+    received_at: datetime
+    last_instance_at: datetime
+
+
+class Studies:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def index(self, received: ReceivedInstance, now: datetime) -> bool:
+        """Note a placed file. True: a new row, and an image moves its study; False: the row was there.
+
+        Raises UidTaken if another content has the UID already, which the spool can't see where it lies in another study.
+        """
+        with self._database.transaction() as session:
+            if _held_sha256(session, received) is None and _add_instance(session, received, now):
+                return True
+            taken = _held_sha256(session, received) != received.sha256
+            if taken:
+                _add_conflict(session, received, received.path, received.sha256, now)
+        if taken:
+            raise UidTaken(
+                f"SOP Instance UID {received.sop_instance_uid} belongs to another content; this one is kept as {received.path.name}"
+            )
+        return False
+
+    def flag_conflict(self, received: ReceivedInstance, path: Path, sha256: str, now: datetime) -> None:
+        """Note a file that was kept aside because another content has its UID."""
+        with self._database.transaction() as session:
+            _add_conflict(session, received, path, sha256, now)
+
+    def is_own_result(self, sop_instance_uid: str) -> bool:
+        """Whether this node made the instance."""
+        with self._database.transaction() as session:
+            return session.scalar(select(ResultRow.id).where(ResultRow.sop_instance_uid == sop_instance_uid)) is not None
+
+    def association_ended(self, study_instance_uids: Sequence[str], now: datetime) -> None:
+        """Note that an association which brought instances of these studies is over."""
+        with self._database.transaction() as session:
+            for uid in sorted(set(study_instance_uids)):  # always in one order: two transactions can't wait for each other
+                session.execute(update(StudyRow).where(StudyRow.study_instance_uid == uid).values(association_ended_at=now))
+
+    def receiving(self) -> list[Evidence]:
+        """Every study that isn't settled."""
+        columns = (StudyRow.study_instance_uid, StudyRow.revision, StudyRow.last_instance_at, StudyRow.association_ended_at)
+        with self._database.transaction() as session:
+            rows = session.execute(select(*columns).where(StudyRow.state.in_(sources(STUDY_MOVES, "settle"))))
+            return [Evidence(*row) for row in rows]
+
+    def load(self, study_instance_uid: str, revision: int | None = None) -> Study:
+        """The study as it is now, or as it was in an earlier `revision`; without results. Raises UnknownRow."""
+        with self._database.transaction() as session:
+            study = session.get(StudyRow, study_instance_uid)
+            if study is None:
+                raise UnknownRow(f"no study {study_instance_uid}")
+            asked = study.revision if revision is None else revision
+            return Study(study_instance_uid, asked, _load_series(session, study_instance_uid, asked))
+
+    def settle(self, study_instance_uid: str, revision: int, jobs: Sequence[NewJob], now: datetime, *, last_instance_at: datetime) -> bool:
+        """Complete the study and make its jobs, in one transaction.
+
+        revision, last_instance_at: as receiving() told them before `jobs` were chosen.
+        False, and nothing is done, if an image has come since or the study is settled already. Raises UnknownRow.
+        """
+        with self._database.transaction() as session:
+            study = _lock_study(session, study_instance_uid)
+            if study is None:
+                raise UnknownRow(f"no study {study_instance_uid}")
+            if (study.revision, study.last_instance_at) != (revision, last_instance_at) or (study.state, "settle") not in STUDY_MOVES:
+                return False
+            study.state = move(STUDY_MOVES, study.state, "settle")
+            study.settled_at = now
+            session.add_all(_job_row(study, job, now) for job in jobs)
+            return True
+
+    def list(self, limit: int = 100) -> list[StudySummary]:
+        """The newest studies first."""
+        columns = (
+            StudyRow.study_instance_uid,
+            StudyRow.state,
+            StudyRow.revision,
+            _count(SeriesRow.study_instance_uid),
+            _count(InstanceRow.study_instance_uid),
+            _count(ConflictRow.study_instance_uid),
+            StudyRow.received_at,
+            StudyRow.last_instance_at,
+        )
+        newest = select(*columns).order_by(StudyRow.received_at.desc(), StudyRow.study_instance_uid).limit(limit)
+        with self._database.transaction() as session:
+            return [StudySummary(*row) for row in session.execute(newest)]
+
+
+def _held_sha256(session: Session, received: ReceivedInstance) -> str | None:
+    return session.scalar(select(InstanceRow.sha256).where(InstanceRow.sop_instance_uid == received.sop_instance_uid))
+
+
+def _add_instance(session: Session, received: ReceivedInstance, now: datetime) -> bool:
+    study = _lock_study(session, received.study_instance_uid) or _add_study(session, received.study_instance_uid, now)
+    state, revision = study.state, study.revision
+    if not received.is_result:
+        state = move(STUDY_MOVES, study.state, "instance")
+        revision += state is not study.state  # a late image
+    if not _add_rows(session, received, revision, now):
+        return False
+    if not received.is_result:
+        study.state, study.revision = state, revision
+        study.last_instance_at = max(now, study.last_instance_at + timedelta(microseconds=1))
+        study.association_ended_at = None
+    return True
+
+
+def _lock_study(session: Session, study_instance_uid: str) -> StudyRow | None:
+    return session.scalar(select(StudyRow).where(StudyRow.study_instance_uid == study_instance_uid).with_for_update())
+
+
+def _add_study(session: Session, study_instance_uid: str, now: datetime) -> StudyRow:
+    """A study of revision 0, complete with nothing in it: its first image is then a move like any other."""
+    values = {
+        "study_instance_uid": study_instance_uid,
+        "revision": 0,
+        "state": StudyState.COMPLETE,
+        "received_at": now,
+        "last_instance_at": now,
+    }
+    insert_if_absent(session, StudyRow, values)
+    return session.scalars(select(StudyRow).where(StudyRow.study_instance_uid == study_instance_uid).with_for_update()).one()
+
+
+def _add_rows(session: Session, received: ReceivedInstance, revision: int, now: datetime) -> bool:
+    series = {
+        "study_instance_uid": received.study_instance_uid,
+        "series_instance_uid": received.series_instance_uid,
+        "modality": received.modality,
+    }
+    insert_if_absent(session, SeriesRow, series)
+    instance = {
+        "sop_instance_uid": received.sop_instance_uid,
+        "study_instance_uid": received.study_instance_uid,
+        "series_instance_uid": received.series_instance_uid,
+        "sop_class_uid": received.sop_class_uid,
+        "transfer_syntax_uid": received.transfer_syntax_uid,
+        "revision": revision,
+        "path": str(received.path),
+        "sha256": received.sha256,
+        "header": dict(received.header),
+        "is_result": received.is_result,
+        "received_at": now,
+    }
+    return insert_if_absent(session, InstanceRow, instance)
+
+
+def _add_conflict(session: Session, received: ReceivedInstance, path: Path, sha256: str, now: datetime) -> None:
+    values = {
+        "study_instance_uid": received.study_instance_uid,
+        "series_instance_uid": received.series_instance_uid,
+        "sop_instance_uid": received.sop_instance_uid,
+        "path": str(path),
+        "sha256": sha256,
+        "received_at": now,
+    }
+    insert_if_absent(session, ConflictRow, values)
+
+
+def _load_series(session: Session, study_instance_uid: str, revision: int) -> tuple[Series, ...]:
+    of_study = SeriesRow.study_instance_uid == study_instance_uid
+    modalities = dict(session.execute(select(SeriesRow.series_instance_uid, SeriesRow.modality).where(of_study)).all())
+    images = (
+        select(InstanceRow)
+        .where(InstanceRow.study_instance_uid == study_instance_uid, ~InstanceRow.is_result, InstanceRow.revision <= revision)
+        .order_by(InstanceRow.series_instance_uid, InstanceRow.sop_instance_uid)
+    )
+    grouped = groupby(session.scalars(images), key=lambda row: row.series_instance_uid)
+    return tuple(Series(uid, modalities[uid], tuple(_instance(row) for row in rows)) for uid, rows in grouped)
+
+
+def _instance(row: InstanceRow) -> Instance:
+    return Instance(row.sop_instance_uid, row.sop_class_uid, row.transfer_syntax_uid, Path(row.path), row.header)
+
+
+def _job_row(study: StudyRow, job: NewJob, now: datetime) -> JobRow:
+    refused = job.refusal_code is not None
+    return JobRow(
+        uid=uuid.uuid4(),
+        study_instance_uid=study.study_instance_uid,
+        revision=study.revision,
+        series_instance_uid=job.series_instance_uid,
+        model_name=job.model_name,
+        model_version=job.model_version,
+        priority=job.priority,
+        state=JobState.REFUSED if refused else JobState.QUEUED,
+        reason_code=job.refusal_code or "",
+        reason=job.refusal_sentence if refused else "",
+        run_after=now,
+        created_at=now,
+        finished_at=now if refused else None,
+    )
+
+
+def _count(of_study: Any) -> ColumnElement[int]:  # Any: an attribute of whichever row
+    return select(func.count()).where(of_study == StudyRow.study_instance_uid).correlate(StudyRow).scalar_subquery()
