@@ -1,0 +1,66 @@
+"""A training run between two epochs, as one file."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from torch import nn
+
+from cad_node.errors import CadNodeError
+from cad_node.training.flip_averaging import FlipAveraged
+from cad_node.training.recipes import Recipe
+
+
+class CheckpointError(CadNodeError):
+    """A checkpoint can't be used; the message names the file and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a run was asked for; a resumed run must be asked for the same."""
+
+    recipe: str
+    epochs: int
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """epoch: the last one done, from 1. history: one row of metrics an epoch."""
+
+    plan: Plan
+    epoch: int
+    network: dict[str, Any]  # torch's state dicts hold tensors and numbers
+    optimizer: dict[str, Any]
+    history: list[dict[str, float]]
+    data_sha256: dict[str, str]
+
+    def save(self, file: Path) -> None:
+        """Whole or not at all, so that a run may be stopped at any moment."""
+        file.parent.mkdir(parents=True, exist_ok=True)
+        temporary = file.with_suffix(".tmp")
+        torch.save({**{name: getattr(self, name) for name in self.__slots__}, "plan": asdict(self.plan)}, temporary)
+        temporary.replace(file)
+
+    @classmethod
+    def load(cls, file: Path) -> Self:
+        try:
+            table = torch.load(file, map_location="cpu", weights_only=True)
+            return cls(**{**table, "plan": Plan(**table["plan"])})
+        except FileNotFoundError:
+            raise CheckpointError(f"{file}: no such checkpoint; `cad-node train` writes one") from None
+        except Exception as exc:  # torch.load raises whatever the broken bytes lead it to
+            raise CheckpointError(f"{file}: not a checkpoint of this version: {exc}; train again") from exc
+
+
+def restore_network(recipe: Recipe, checkpoint: Checkpoint) -> nn.Module:
+    """The trained network as it is served: averaged over mirror images, in evaluation mode.
+
+    Raises CheckpointError if the checkpoint is of another recipe.
+    """
+    if checkpoint.plan.recipe != recipe.name:
+        raise CheckpointError(f"the checkpoint is of {checkpoint.plan.recipe}, not of {recipe.name}; name the recipe it was trained with")
+    network = recipe.network()
+    network.load_state_dict(checkpoint.network)
+    return FlipAveraged(network).eval()
