@@ -1,0 +1,113 @@
+"""Writes the parts of the documents that come from code; with --check fails if any is stale.
+
+A part stands between `<!-- generated: NAME -->` and `<!-- end of NAME -->`.
+"""
+
+import re
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+from pydicom.uid import UID
+
+from cad_node.implementation import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from cad_node.lifecycle import DELIVERY_MOVES, JOB_MOVES, STUDY_MOVES
+from cad_node.receive.presentation import STORAGE_SOP_CLASSES, TRANSFER_SYNTAXES
+from cad_node.receive.statuses import STATUSES
+from cad_node.settings import Destination, Settings
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def table(head: Iterable[str], rows: Iterable[Iterable[Any]]) -> str:
+    lines = [list(head), *(list(row) for row in rows)]
+    lines.insert(1, ["---"] * len(lines[0]))
+    return "\n".join("| " + " | ".join(str(cell).replace("|", "\\|").replace("\n", " ") for cell in line) + " |" for line in lines)
+
+
+def diagram(moves: Mapping[tuple[StrEnum, str], StrEnum]) -> str:
+    arrows = "\n".join(f"    {source} --> {target}: {event}" for (source, event), target in moves.items())
+    return f"```mermaid\nstateDiagram-v2\n{arrows}\n```"
+
+
+def settings_tables() -> str:
+    return "\n\n".join(_section(name, field.annotation, field.description) for name, field in Settings.model_fields.items())
+
+
+def _section(name: str, annotation: Any, description: str | None) -> str:
+    model: type[BaseModel] = Destination if name == "destinations" else annotation
+    title = "[destinations.NAME]" if name == "destinations" else f"[{name}]"
+    prefix = "DESTINATIONS__NAME" if name == "destinations" else name.upper()
+    rows = [
+        (f"`{key}`", f"`CAD_NODE_{prefix}__{key.upper()}`", _default(name, key, field), field.description or "")
+        for key, field in model.model_fields.items()
+    ]
+    return f"## {title}\n\n{table(('key', 'variable', 'default', 'meaning'), rows)}"
+
+
+def _default(section: str, key: str, field: Any) -> str:
+    if (section, key) == ("models", "dir"):
+        return "the models that ship with the node"  # a path of this machine otherwise
+    if field.is_required():
+        return "required"
+    value = field.get_default(call_default_factory=True)
+    return f"`{list(value) if isinstance(value, tuple) else value}`" if value not in ("", (), None) else "empty"
+
+
+def sop_class_table() -> str:
+    return table(("SOP Class", "UID"), sorted((UID(uid).name, f"`{uid}`") for uid in STORAGE_SOP_CLASSES))
+
+
+def transfer_syntax_table() -> str:
+    return table(("Transfer Syntax", "UID"), [(UID(uid).name, f"`{uid}`") for uid in TRANSFER_SYNTAXES])
+
+
+def status_table() -> str:
+    return table(("Status", "Meaning", "When"), [(f"0x{s.code:04X}", s.meaning, s.when) for s in STATUSES])
+
+
+def implementation_table() -> str:
+    return table(
+        ("", "value"),
+        [("Implementation Class UID", f"`{IMPLEMENTATION_CLASS_UID}`"), ("Implementation Version Name", f"`{IMPLEMENTATION_VERSION_NAME}`")],
+    )
+
+
+PARTS: Mapping[str, Callable[[], str]] = {
+    "settings": settings_tables,
+    "study states": lambda: diagram(STUDY_MOVES),
+    "job states": lambda: diagram(JOB_MOVES),
+    "delivery states": lambda: diagram(DELIVERY_MOVES),
+    "storage SOP classes": sop_class_table,
+    "transfer syntaxes": transfer_syntax_table,
+    "C-STORE statuses": status_table,
+    "implementation": implementation_table,
+}
+DOCUMENTS = ("ARCHITECTURE.md", "docs/configuration.md", "docs/conformance.md")
+
+
+def renewed(text: str) -> str:
+    """The document with each generated part made anew. Raises KeyError for a part nobody makes."""
+    pattern = re.compile(r"(<!-- generated: (?P<name>[^>]+?) -->\n).*?(<!-- end of (?P=name) -->)", re.DOTALL)
+    return pattern.sub(lambda found: f"{found[1]}\n{PARTS[found['name']]()}\n\n{found[3]}", text)
+
+
+def main() -> int:
+    stale = []
+    for name in DOCUMENTS:
+        file = ROOT / name
+        text = file.read_text(encoding="utf-8")
+        if (new := renewed(text)) != text:
+            stale.append(name)
+            if "--check" not in sys.argv:
+                file.write_text(new, encoding="utf-8")
+    if stale:
+        print(("stale, run `make docs`: " if "--check" in sys.argv else "written: ") + ", ".join(stale))
+    return 1 if stale and "--check" in sys.argv else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
