@@ -35,6 +35,6 @@ def tracking_uid(run: Run, number: int) -> UID:
 
 
 class Builder(Protocol):
-    """Makes one DICOM object of a job's findings; valid on return, or it raises."""
+    """Makes one DICOM object of a job's findings; valid on return, or it raises. None: there is nothing that this object could show."""
 
-    def __call__(self, volume: Volume, findings: Findings, run: Run) -> Dataset: ...
+    def __call__(self, volume: Volume, findings: Findings, run: Run) -> Dataset | None: ...

@@ -1,0 +1,126 @@
+"""A small chest CT with three nodules in two lungs, as volume, findings and run: what the builders' tests build from."""
+
+import uuid
+from datetime import UTC, datetime
+
+import numpy as np
+from pydicom.dataset import Dataset
+from pydicom.sr.coding import Code
+
+from cad_node.findings import Axis, Finding, Findings, Organ, Region
+from cad_node.imaging.volume import Volume
+from cad_node.manifest import Manifest
+from cad_node.output.builder import Run
+from tests.factory import ct_study
+
+RIGHT_LUNG = Code("3341006", "SCT", "Right lung")
+LEFT_LUNG = Code("44029006", "SCT", "Left lung")
+NODULE = Code("27925004", "SCT", "Nodule")
+
+_CENTRES = ((3, 30, 20), (5, 20, 22), (6, 33, 46))
+
+
+def run(title: str = "Lung nodules on chest CT") -> Run:
+    return Run(uuid.UUID(int=7), manifest(title), datetime(2026, 1, 2, 11, 12, 13, 140000, UTC), "2.25.99", "0.1.0")
+
+
+def manifest(title: str) -> Manifest:
+    any_length = {"min": 0, "max": 10000}
+    return Manifest.model_validate(
+        {
+            "name": "lung_nodule_ct",
+            "version": "1.0.0",
+            "title": title,
+            "manufacturer": "cad_node",
+            "task": "detect",
+            "objects": ["seg", "sr"],
+            "accepts": {
+                "modality": ["CT"],
+                "sop_class_uid": ["1.2.840.10008.5.1.4.1.1.2"],
+                "body_part": ["CHEST"],
+                "slices": any_length,
+                "slice_spacing_mm": any_length,
+                "pixel_spacing_mm": any_length,
+            },
+            "graph": {"sha256": "0" * 64, "input": "patches", "input_shape": ["batch", 1, 50, 50], "output": "scores"},
+            "patches": {"size_px": 50},
+            "candidates": {"diameter_mm": any_length, "limit": 100},
+            "output": {
+                "meaning": {"value": "111012", "scheme": "DCM", "meaning": "Certainty of Finding"},
+                "finding": {"value": "27925004", "scheme": "SCT", "meaning": "Nodule"},
+                "site": {"value": "39607008", "scheme": "SCT", "meaning": "Lung"},
+                "threshold": 0.5,
+                "limit": 15,
+            },
+            "golden": {"tolerance": 0.001},
+        }
+    )
+
+
+def volume(datasets: list[Dataset] | None = None) -> Volume:
+    """The volume of these slices, in their order; its affine is read off their headers."""
+    datasets = datasets or ct_study(slices=10, voxels=np.full((10, 61, 67), -850, np.int16))
+    voxels = np.stack([np.frombuffer(ds.PixelData, "<i2").reshape(ds.Rows, ds.Columns) - 1024 for ds in datasets])
+    first, last = datasets[0], datasets[-1]
+    rows_mm, columns_mm = first.PixelSpacing
+    affine = np.eye(4)
+    affine[:3, 0] = np.subtract(last.ImagePositionPatient, first.ImagePositionPatient) / max(len(datasets) - 1, 1)
+    affine[:3, 1] = np.multiply(first.ImageOrientationPatient[3:], rows_mm)
+    affine[:3, 2] = np.multiply(first.ImageOrientationPatient[:3], columns_mm)
+    affine[:3, 3] = first.ImagePositionPatient
+    for ds in datasets:
+        del ds.PixelData
+    return Volume(voxels.astype(np.int16), affine, tuple(datasets))
+
+
+def findings(of: Volume, nodules: int = 3) -> Findings:
+    """Up to three nodules in two lungs; the lungs' masks include them, and touch no edge."""
+    shape = of.voxels.shape
+    lungs = np.zeros(shape, np.bool_)
+    lungs[1:9, 8:50, 6:62] = True
+    halves = lungs.copy(), lungs.copy()
+    halves[0][:, :, 34:] = False
+    halves[1][:, :, :34] = False
+    return Findings(
+        tuple(_nodule(of, number) for number in range(1, nodules + 1)),
+        (Organ("Right lung", RIGHT_LUNG, crop(halves[0])), Organ("Left lung", LEFT_LUNG, crop(halves[1]))),
+    )
+
+
+def crop(mask: np.ndarray) -> Region:
+    low = np.argwhere(mask).min(axis=0)
+    high = np.argwhere(mask).max(axis=0) + 1
+    return Region(tuple(int(x) for x in low), mask[tuple(slice(a, b) for a, b in zip(low, high, strict=True))].copy())
+
+
+def full_mask(region: Region, shape: tuple[int, ...]) -> np.ndarray:
+    mask = np.zeros(shape, np.bool_)
+    mask[region.slices] = region.mask
+    return mask
+
+
+def _nodule(of: Volume, number: int) -> Finding:
+    centre, radius = _CENTRES[number - 1], 1.5 + number
+    index = np.indices(of.voxels.shape)
+    distance = np.sqrt(sum((index[axis] - centre[axis]) ** 2 for axis in range(3)))
+    lopsided = (distance <= radius) & ~((index[1] > centre[1]) & (index[2] > centre[2]))  # no mirror image of itself
+    return Finding(
+        label=f"Nodule {number}",
+        code=NODULE,
+        site=RIGHT_LUNG if centre[2] < 34 else LEFT_LUNG,
+        centre_lps_mm=of.to_lps(centre),
+        score=0.9 - number / 10,
+        region=crop(lopsided),
+        long_axis=_axis(of, centre, (0.0, radius)),
+        short_axis=_axis(of, centre, (radius, 0.0)),
+        volume_mm3=123.456 * number,
+        mean_hu=-40.25,
+    )
+
+
+def _axis(of: Volume, centre: tuple[int, int, int], half: tuple[float, float]) -> Axis:
+    z, row, column = centre
+    ends = [(row - half[0], column - half[1]), (row + half[0], column + half[1])]
+    ends_lps_mm = tuple(of.to_lps((z, *end)) for end in ends)
+    ends_px = tuple((end[1] + 0.5, end[0] + 0.5) for end in ends)
+    return Axis(z, ends_lps_mm, ends_px, float(np.linalg.norm(np.subtract(*ends_lps_mm))))
