@@ -17,10 +17,10 @@ QUIET = "quiet"
 
 def completed(evidence: Evidence, rule: Completeness, now: datetime) -> str:
     """Which evidence says that the study is complete; empty while none does."""
-    ended_at, last_at = evidence.association_ended_at, evidence.last_instance_at
-    if ended_at is not None and ended_at >= last_at and now - ended_at >= timedelta(seconds=rule.association_end_s):
+    ended_at = evidence.association_ended_at
+    if ended_at is not None and now - ended_at >= timedelta(seconds=rule.association_end_s):
         return ASSOCIATION_END
-    if now - last_at >= timedelta(seconds=rule.quiet_s):
+    if now - evidence.last_instance_at >= timedelta(seconds=rule.quiet_s):
         return QUIET
     return ""
 

@@ -29,11 +29,13 @@ class InvalidUid(CadNodeError):
 
 class Outcome(Enum):
     NEW = auto()
-    SAME = auto()  # this instance was there already, byte for byte
+    SAME = auto()  # this instance was there already: the same data set, whoever sent it
     CONFLICT = auto()  # another content has this SOP Instance UID; this one was kept aside
 
 
 NEW, SAME, CONFLICT = Outcome
+
+_META_START = 144  # bytes: preamble, prefix and the element that says how long the File Meta Information is
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +74,8 @@ class Spool:
             _make_folder(final.parent)
             if _link(temporary, final):
                 return Placed(final, sha256, NEW)
-            if _sha256_of(final) == sha256:
-                return Placed(final, sha256, SAME)
+            if _data_set_sha256(final) == _data_set_sha256(temporary):
+                return Placed(final, _sha256_of(final), SAME)
             aside = self._conflicts / f"{sop_uid}.{sha256[:16]}.dcm"
             _link(temporary, aside)
             return Placed(aside, sha256, CONFLICT)
@@ -151,6 +153,17 @@ def _link(temporary: Path, final: Path) -> bool:
 
 def _sha256_of(path: Path) -> str:
     with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _data_set_sha256(path: Path) -> str:
+    """Of what follows the File Meta Information, which names the sender and so isn't part of the content: PS3.10 7.1."""
+    with path.open("rb") as file:
+        head = file.read(_META_START)
+        if head[128:132] == b"DICM" and len(head) == _META_START:
+            file.seek(int.from_bytes(head[-4:], "little"), os.SEEK_CUR)
+        else:
+            file.seek(0)
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
