@@ -130,7 +130,10 @@ def run_sender(settings: Settings, stop: threading.Event) -> None:
 
 def transports(settings: Settings) -> Mapping[str, Transport]:
     """How each destination is reached."""
-    return {name: CStore(to, to.calling_ae_title or settings.node.ae_title, settings.sender.timeout_s) for name, to in settings.destinations.items()}
+    return {
+        name: CStore(to, to.calling_ae_title or settings.node.ae_title, settings.sender.timeout_s)
+        for name, to in settings.destinations.items()
+    }
 
 
 def usable_models(settings: Settings) -> tuple[ModelFolder, ...]:

@@ -76,7 +76,7 @@ class Supervisor:
     def _report(self, name: str, pid: int) -> None:
         try:
             self._on_death(name, pid)
-        except Exception:  # noqa: BLE001 - the leases run out by themselves
+        except Exception:
             log.exception("process.leases_not_released", process=name, pid=pid)
 
     def _drain(self) -> None:

@@ -95,14 +95,14 @@ class Worker:
     def _guarded_claim(self, heart: "Heart", *, suspects: bool) -> Prepared | None:
         try:
             return self._claim(heart, suspects=suspects)
-        except Exception:  # noqa: BLE001 - the process' loop: a database that is away comes back
+        except Exception:
             log.exception("worker.claim_failed", worker=self.name)
             return None
 
     def _guarded_work(self, prepared: Prepared) -> None:
         try:
             self._work(prepared)
-        except Exception:  # noqa: BLE001 - the process' loop; the lease runs out and the job is given to another
+        except Exception:
             log.exception("worker.commit_failed", worker=self.name, job=prepared.job.id)
 
     def _claim(self, heart: "Heart", *, suspects: bool) -> Prepared | None:
@@ -136,7 +136,9 @@ class Worker:
             results, timings_s = self._analyse(job, prepared.volume)
             timings_s = {"load": prepared.load_s, **timings_s}
             self.jobs.finish(job, results, self.objects_by_destination, self.clock(), timings_s=timings_s)
-            log.info("job.done", job=job.id, model=job.model_name, results=len(results), **{f"{k}_s": round(v, 2) for k, v in timings_s.items()})
+            log.info(
+                "job.done", job=job.id, model=job.model_name, results=len(results), **{f"{k}_s": round(v, 2) for k, v in timings_s.items()}
+            )
         except LeaseLost as exc:
             log.warning("job.lost", job=job.id, reason=str(exc))
         except Exception as exc:  # noqa: BLE001 - a job's failure is a row, not the worker's end
@@ -239,7 +241,7 @@ class Heart:
                     self._jobs.heartbeat(job, self._clock(), self._lease_s)
                 except LeaseLost:
                     self.drop(job)  # its commit will be refused by the fence
-                except Exception:  # noqa: BLE001 - the database may be away for a beat
+                except Exception:
                     log.exception("job.heartbeat_failed", job=job.id)
 
 

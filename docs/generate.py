@@ -15,8 +15,8 @@ from pydicom.uid import UID
 
 from cad_node.implementation import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from cad_node.lifecycle import DELIVERY_MOVES, JOB_MOVES, STUDY_MOVES
-from cad_node.receive.presentation import STORAGE_SOP_CLASSES, TRANSFER_SYNTAXES
-from cad_node.receive.statuses import STATUSES
+from cad_node.receive.presentation import STORAGE_CLASSES, TRANSFER_SYNTAXES
+from cad_node.receive.statuses import STORE_STATUSES, SUCCESS
 from cad_node.settings import Destination, Settings
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -34,10 +34,10 @@ def diagram(moves: Mapping[tuple[StrEnum, str], StrEnum]) -> str:
 
 
 def settings_tables() -> str:
-    return "\n\n".join(_section(name, field.annotation, field.description) for name, field in Settings.model_fields.items())
+    return "\n\n".join(_section(name, field.annotation) for name, field in Settings.model_fields.items())
 
 
-def _section(name: str, annotation: Any, description: str | None) -> str:
+def _section(name: str, annotation: Any) -> str:
     model: type[BaseModel] = Destination if name == "destinations" else annotation
     title = "[destinations.NAME]" if name == "destinations" else f"[{name}]"
     prefix = "DESTINATIONS__NAME" if name == "destinations" else name.upper()
@@ -58,7 +58,7 @@ def _default(section: str, key: str, field: Any) -> str:
 
 
 def sop_class_table() -> str:
-    return table(("SOP Class", "UID"), sorted((UID(uid).name, f"`{uid}`") for uid in STORAGE_SOP_CLASSES))
+    return table(("SOP Class", "UID"), sorted((UID(uid).name, f"`{uid}`") for uid in STORAGE_CLASSES))
 
 
 def transfer_syntax_table() -> str:
@@ -66,13 +66,17 @@ def transfer_syntax_table() -> str:
 
 
 def status_table() -> str:
-    return table(("Status", "Meaning", "When"), [(f"0x{s.code:04X}", s.meaning, s.when) for s in STATUSES])
+    rows = [(SUCCESS, "Stored, durably"), *STORE_STATUSES.values()]
+    return table(("Status", "Error Comment (0000,0902)"), [(f"0x{code:04X}", comment) for code, comment in rows])
 
 
 def implementation_table() -> str:
     return table(
         ("", "value"),
-        [("Implementation Class UID", f"`{IMPLEMENTATION_CLASS_UID}`"), ("Implementation Version Name", f"`{IMPLEMENTATION_VERSION_NAME}`")],
+        [
+            ("Implementation Class UID", f"`{IMPLEMENTATION_CLASS_UID}`"),
+            ("Implementation Version Name", f"`{IMPLEMENTATION_VERSION_NAME}`"),
+        ],
     )
 
 

@@ -14,7 +14,7 @@ from cad_node.cli.context import console, settings
 from cad_node.deliver.gather import gather
 from cad_node.demo.report import print_report, write_json
 from cad_node.demo.run import Stage, demonstrate
-from cad_node.phantom import PhantomNodule, phantom_study, save_phantom
+from cad_node.phantom import PhantomNodule, phantom_study
 
 app = typer.Typer()
 
@@ -22,7 +22,8 @@ app = typer.Typer()
 @app.command()
 def demo(
     study: Annotated[
-        Path | None, typer.Option(exists=True, help="A folder of your own DICOM files (nested, mixed, junk is skipped). Default: a chest CT phantom.")
+        Path | None,
+        typer.Option(exists=True, help="A folder of your own DICOM files (nested, mixed, junk is skipped). Default: a chest CT phantom."),
     ] = None,
     out: Annotated[Path, typer.Option(help="Where the archive puts what it receives.")] = Path("build/demo"),
     json_file: Annotated[Path | None, typer.Option("--json", help="Also write jobs, findings, objects and timings to this file.")] = None,
@@ -39,8 +40,7 @@ def demo(
         truth: tuple[PhantomNodule, ...] = ()
         if study is None:
             study = work / "phantom"
-            with stage("making a chest CT phantom", None) as advance:
-                truth = _make_phantom(study, advance)
+            truth = _make_phantom(study, stage)
         with stage("looking for DICOM files", None):
             gathered = gather(study)
         if not gathered.files:
@@ -52,6 +52,22 @@ def demo(
         write_json(json_file, shown)
         console.print(f"JSON: {json_file}")
     raise typer.Exit(0 if shown.succeeded else 1)
+
+
+def _make_phantom(folder: Path, stage: Stage) -> tuple[PhantomNodule, ...]:
+    with stage("making a chest CT phantom", 100) as advance:
+        percent = 0
+
+        def on_progress(done: int, total: int) -> None:
+            nonlocal percent
+            advance(100 * done // total - percent)
+            percent = 100 * done // total
+
+        phantom = phantom_study(on_progress=on_progress)
+    folder.mkdir()
+    for number, ds in enumerate(phantom.datasets, 1):
+        ds.save_as(folder / f"{number:04d}.dcm", enforce_file_format=True)
+    return phantom.truth
 
 
 def _forget_own_settings() -> None:

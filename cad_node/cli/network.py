@@ -28,7 +28,9 @@ def echo(peer: Peer) -> None:
 
 
 @app.command()
-def send(peer: Peer, folder: Annotated[Path, typer.Argument(help="A folder (nested, mixed, junk is skipped) or one file.", exists=True)]) -> None:
+def send(
+    peer: Peer, folder: Annotated[Path, typer.Argument(help="A folder (nested, mixed, junk is skipped) or one file.", exists=True)]
+) -> None:
     """Send the DICOM files of a folder to a peer (C-STORE); exits with 1 if any is not taken."""
     read = settings()
     to = _peer(read, peer)
@@ -37,7 +39,9 @@ def send(peer: Peer, folder: Annotated[Path, typer.Argument(help="A folder (nest
         console.print(f"[yellow]skipped[/] {path}: {why}")
     paths = [file.path for file in gathered.files]
     outcomes = CStore(to, to.calling_ae_title or read.node.ae_title, read.sender.timeout_s).send(paths)
-    failed = [(path, outcome.reason) for path, outcome in zip(paths, track(outcomes, "sending", len(paths)), strict=True) if not outcome.delivered]
+    failed = [
+        (path, outcome.reason) for path, outcome in zip(paths, track(outcomes, "sending", len(paths)), strict=True) if not outcome.delivered
+    ]
     for path, reason in failed:
         console.print(f"[red]failed[/] {path}: {reason}")
     console.print(f"{len(paths) - len(failed)} of {len(paths)} sent, {len(gathered.skipped)} files skipped")

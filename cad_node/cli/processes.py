@@ -1,5 +1,6 @@
 """serve, scp, worker, sender: the processes of the node."""
 
+import os
 import signal
 import sys
 import threading
@@ -48,5 +49,10 @@ def _stop_event(until_stdin_ends: bool = False) -> threading.Event:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     if until_stdin_ends:
-        threading.Thread(target=lambda: (sys.stdin.buffer.read(), stop.set()), daemon=True).start()
+        threading.Thread(target=_await_end_of_stdin, args=[stop], daemon=True).start()
     return stop
+
+
+def _await_end_of_stdin(stop: threading.Event) -> None:
+    os.read(sys.stdin.fileno(), 1)  # nothing is ever written; not through sys.stdin, whose lock would outlive the process' end
+    stop.set()

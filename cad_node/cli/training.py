@@ -1,5 +1,7 @@
 """train, evaluate, export: how the shipped models are made again."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -22,14 +24,18 @@ class TrainingMissing(CadNodeError):
 def train(
     model: ModelName,
     data: Data,
+    *,
     out: Annotated[Path, typer.Option("--out", help="Folder for checkpoints and logs.")] = Path("build/training"),
-    epochs: Annotated[int, typer.Option(min=1, help="At most so many; training stops early when validation no longer gains.")] = 40,
-    seed: int = 0,
+    epochs: Annotated[int, typer.Option(min=1, help="At most so many; training stops early when validation no longer gains.")] = 30,
+    seed: Annotated[int, typer.Option(help="Of every random choice.")] = 1,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     resume: Annotated[bool, typer.Option(help="Go on from the last checkpoint in OUT.")] = False,
 ) -> None:
     """Train MODEL on the training split in DATA, watched on its validation split."""
-    checkpoint = _recipe(model).train(data, out, epochs=epochs, seed=seed, device=device, resume=resume)
+    with _training_extra():
+        from cad_node.training.recipes import find_recipe
+        from cad_node.training.train import train as train_recipe
+    checkpoint = train_recipe(find_recipe(model), data, out, epochs=epochs, seed=seed, device=device, resume=resume)
     console.print(f"best checkpoint: {checkpoint}\nnext: cad-node evaluate {model} --checkpoint {checkpoint} --data {data}")
 
 
@@ -40,8 +46,10 @@ def evaluate(
     data: Data,
 ) -> None:
     """Measure a checkpoint of MODEL once on the test split; writes metrics.json beside it."""
-    metrics = _recipe(model).evaluate(checkpoint, data)
-    console.print(metrics)
+    with _training_extra():
+        from cad_node.training.evaluate import evaluate as evaluate_recipe
+        from cad_node.training.recipes import find_recipe
+    console.print(evaluate_recipe(find_recipe(model), checkpoint, data))
     console.print(f"next: cad-node export {model} --checkpoint {checkpoint} --version X.Y.Z")
 
 
@@ -53,4 +61,17 @@ def export(
     models_dir: Annotated[Path, typer.Option(help="Folder of model folders.")] = Path("models"),
 ) -> None:
     """Write MODEL as a model folder: ONNX graph with its preprocessing, manifest, golden case and card."""
-    console.print(f"wrote {_recipe(model).export(checkpoint, checkpoint.parent / 'metrics.json', models_dir, version)}")
+    with _training_extra():
+        from cad_node.training.export import export as export_recipe
+        from cad_node.training.recipes import find_recipe
+    folder = export_recipe(find_recipe(model), checkpoint, checkpoint.parent / "metrics.json", models_dir, version)
+    console.print(f"wrote {folder}; check it with: cad-node models verify")
+
+
+@contextmanager
+def _training_extra() -> Iterator[None]:
+    """torch is imported by these commands alone, and is not part of a serving node."""
+    try:
+        yield
+    except ModuleNotFoundError as exc:
+        raise TrainingMissing(f"{exc.name} isn't installed; pip install -c constraints.txt 'cad-node[train]'") from exc

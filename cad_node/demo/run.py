@@ -40,6 +40,11 @@ class Demonstration:
     problems: tuple[str, ...]  # anything that was not delivered or re-read correctly
     timings_s: dict[str, float]
 
+    @property
+    def succeeded(self) -> bool:
+        """At least one model ran, and all it made was delivered and read back."""
+        return not self.problems and any(job.summary.state == JobState.DONE for job in self.jobs)
+
 
 class NothingHappened(CadNodeError):
     """The node didn't come to an end with the study."""
@@ -122,5 +127,8 @@ def _changed(jobs: Sequence[JobDetail], objects: Sequence[Path]) -> list[str]:
     """Results that the archive doesn't hold."""
     arrived = {path.stem.partition("-")[2] for path in objects}
     return [
-        f"{result.sop_instance_uid} isn't in the archive" for job in jobs for result in job.results if result.sop_instance_uid not in arrived
+        f"{result.sop_instance_uid} isn't in the archive"
+        for job in jobs
+        for result in job.results
+        if result.sop_instance_uid not in arrived
     ]

@@ -1,0 +1,83 @@
+"""What a PACS received, read again as a stranger would: from the files alone, in patient coordinates."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import highdicom as hd
+import numpy as np
+from pydicom import dcmread
+from pydicom.sr.codedict import codes
+from pydicom.sr.coding import Code
+
+from cad_node.errors import CadNodeError
+from cad_node.findings import Point
+from cad_node.output.codes import LONG_AXIS
+
+
+@dataclass(frozen=True, slots=True)
+class FoundInObject:
+    """One finding as its report and its segment tell it."""
+
+    study_instance_uid: str
+    label: str
+    centre_lps_mm: Point  # centre of the segment's voxels
+    diameter_mm: float
+    volume_mm3: float
+    score: float
+
+
+class DoesNotFit(CadNodeError):
+    """A report and its Segmentation contradict each other."""
+
+
+def reread(files: Sequence[Path]) -> tuple[tuple[FoundInObject, ...], tuple[str, ...]]:
+    """The findings of every report among `files`, and what doesn't fit together."""
+    by_modality: dict[str, list[Path]] = {}
+    for file in files:
+        by_modality.setdefault(dcmread(file, specific_tags=["Modality"], stop_before_pixels=True).get("Modality", ""), []).append(file)
+    segmentations = {seg.SOPInstanceUID: seg for seg in map(hd.seg.segread, by_modality.get("SEG", []))}
+    findings, problems = [], []
+    for report in map(hd.sr.srread, by_modality.get("SR", [])):
+        for planar, volumetric in _groups(report):
+            try:
+                findings.append(_finding(str(report.StudyInstanceUID), planar, volumetric, segmentations))
+            except DoesNotFit as problem:
+                problems.append(f"report {report.SOPInstanceUID}: {problem}")
+    return tuple(findings), tuple(problems)
+
+
+def _groups(report: Any) -> list[tuple[Any, Any]]:  # Any: highdicom has no types
+    """The planar and the volumetric group of each finding, paired by Tracking UID."""
+    volumetric = {group.tracking_uid: group for group in report.content.get_volumetric_roi_measurement_groups()}
+    planar = {group.tracking_uid: group for group in report.content.get_image_measurement_groups()}
+    return [(planar[uid], group) for uid, group in volumetric.items()]
+
+
+def _finding(study_instance_uid: str, planar: Any, volumetric: Any, segmentations: Mapping[str, Any]) -> FoundInObject:
+    label = volumetric.tracking_identifier
+    segment = volumetric.referenced_segment
+    segmentation = segmentations.get(segment.referenced_sop_instance_uid)
+    if segmentation is None:
+        raise DoesNotFit(f"{label}: Segmentation {segment.referenced_sop_instance_uid} didn't arrive")
+    (number,) = segment.referenced_segment_numbers
+    if segmentation.get_segment_description(number).tracking_uid != volumetric.tracking_uid:
+        raise DoesNotFit(f"{label}: segment {number} has another Tracking UID")
+    volume = segmentation.get_volume(segment_numbers=[number], combine_segments=True, dtype=np.uint8)
+    inside = np.argwhere(volume.array)
+    segment_mm3 = len(inside) * float(np.prod(volume.spacing))
+    volume_mm3 = _value(volumetric, codes.SCT.Volume)
+    if abs(segment_mm3 - volume_mm3) > 0.02 * volume_mm3:
+        raise DoesNotFit(f"{label}: reported {volume_mm3:.0f} mm3, its segment has {segment_mm3:.0f}")
+    x, y, z = (float(v) for v in volume.map_indices_to_reference(inside.mean(axis=0, keepdims=True))[0])
+    return FoundInObject(study_instance_uid, label, (x, y, z), _value(planar, LONG_AXIS), volume_mm3, _percent(volumetric) / 100)
+
+
+def _value(group: Any, name: Code) -> float:
+    return float(group.get_measurements(name)[0].value)
+
+
+def _percent(group: Any) -> float:
+    """The score: the one measurement that is a percentage."""
+    return float(next(item.value for item in group.get_measurements() if item.unit.value == "%"))
