@@ -153,7 +153,7 @@ class JobRow(Base):
     state: Mapped[JobState] = mapped_column(_state(JobState))
     reason_code: Mapped[str] = mapped_column(String(64), default="")
     reason: Mapped[str] = mapped_column(Text, default="")
-    attempts: Mapped[int] = mapped_column(default=0)
+    attempt: Mapped[int] = mapped_column(default=0)
     crashes: Mapped[int] = mapped_column(default=0)
     fence: Mapped[int] = mapped_column(default=0)  # grows whenever the row gets or loses an owner
     worker: Mapped[str | None] = mapped_column(String(255))
@@ -198,7 +198,7 @@ class DeliveryRow(Base):
     destination: Mapped[str] = mapped_column(String(32))
     state: Mapped[DeliveryState] = mapped_column(_state(DeliveryState))
     reason: Mapped[str] = mapped_column(Text, default="")
-    attempts: Mapped[int] = mapped_column(default=0)
+    attempt: Mapped[int] = mapped_column(default=0)
     fence: Mapped[int] = mapped_column(default=0)
     sender: Mapped[str | None] = mapped_column(String(255))
     lease_until: Mapped[datetime | None]

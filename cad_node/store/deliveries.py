@@ -1,0 +1,189 @@
+"""The outbox: each result for each destination, claimed by one sender at a time."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import ColumnElement, func, select, update
+from sqlalchemy.orm import Session, aliased
+
+from cad_node.errors import LeaseLost, UnknownRow
+from cad_node.lifecycle import DELIVERY_MOVES, DeliveryState, move, sources
+from cad_node.store.database import Database
+from cad_node.store.events import ADMIN, SUPERVISOR, arc, record
+from cad_node.store.tables import DeliveryRow, JobRow, ResultRow
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedDelivery:
+    id: int
+    fence: int
+    job_id: int
+    sop_class_uid: str
+    sop_instance_uid: str
+    path: Path
+    attempt: int  # counts from 1
+
+
+@dataclass(frozen=True, slots=True)
+class DeliverySummary:
+    id: int
+    job_id: int
+    destination: str
+    state: DeliveryState
+    attempt: int
+    sop_class_uid: str
+    sop_instance_uid: str
+    reason: str
+    run_after: datetime
+    created_at: datetime
+    delivered_at: datetime | None
+
+
+class Deliveries:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def claim(self, destination: str, sender: str, now: datetime, lease_s: float, limit: int) -> list[ClaimedDelivery]:
+        """Take up to `limit` due deliveries to one destination, oldest first, for `lease_s` seconds."""
+        states = before, after = arc(DELIVERY_MOVES, "claim")
+        due = aliased(DeliveryRow)
+        oldest = (
+            select(due.id)
+            .where(due.state == before, due.destination == destination, due.run_after <= now)
+            .order_by(due.id)
+            .limit(limit)
+            .with_for_update(skip_locked=True)
+            .cte("due")  # evaluated once: as a plain subquery PostgreSQL may run it again for each row and lock more than `limit`
+        )
+        values = {
+            "state": after,
+            "sender": sender,
+            "lease_until": now + timedelta(seconds=lease_s),
+            "fence": DeliveryRow.fence + 1,
+            "attempt": DeliveryRow.attempt + 1,
+        }
+        taken = update(DeliveryRow).where(DeliveryRow.id.in_(select(oldest.c.id))).values(values).returning(DeliveryRow.id)
+        with self._database.transaction() as session:
+            ids = session.scalars(taken).all()
+            claims = _claimed(session, ids)
+            for claim in claims:
+                record(session, claim.job_id, "claim", states, actor=sender, now=now, delivery_id=claim.id)
+            return claims
+
+    def heartbeat(self, claims: Sequence[ClaimedDelivery], now: datetime, lease_s: float) -> None:
+        """Extend the leases of those that this sender hasn't settled yet. Raises LeaseLost if one was taken away."""
+        lost = []
+        with self._database.transaction() as session:
+            for claim in sorted(claims, key=lambda claim: claim.id):
+                row = session.scalars(select(DeliveryRow).where(DeliveryRow.id == claim.id).with_for_update()).one()
+                if row.fence != claim.fence:
+                    lost.append(claim.id)
+                elif row.lease_until is not None:
+                    row.lease_until = now + timedelta(seconds=lease_s)
+        if lost:
+            raise LeaseLost(f"deliveries {', '.join(map(str, lost))} were given to another sender; stop sending them")
+
+    def deliver(self, claim: ClaimedDelivery, reason: str, now: datetime) -> None:
+        """The destination has it. Raises LeaseLost."""
+        self._settle(claim, "deliver", now, reason, delivered_at=now)
+
+    def back_off(self, claim: ClaimedDelivery, reason: str, run_after: datetime, now: datetime) -> None:
+        """It didn't work; try again after `run_after`. Raises LeaseLost."""
+        self._settle(claim, "back_off", now, reason, run_after=run_after)
+
+    def fail(self, claim: ClaimedDelivery, reason: str, now: datetime) -> None:
+        """The destination will never take it. Raises LeaseLost."""
+        self._settle(claim, "fail", now, reason)
+
+    def lose_expired(self, now: datetime) -> list[int]:
+        """Give back what senders hold beyond their leases. Returns the deliveries' ids."""
+        return _lose(self._database, DeliveryRow.lease_until < now, now)
+
+    def lose_sender(self, sender: str, now: datetime) -> list[int]:
+        """Give back what a dead sender held. Returns the deliveries' ids."""
+        return _lose(self._database, DeliveryRow.sender == sender, now)
+
+    def retry(self, job_id: int, now: datetime) -> int:
+        """Send a job's failed and cancelled deliveries again. Returns how many. Raises UnknownRow."""
+        return self._steer(job_id, "retry", now, attempt=0, reason="", run_after=now)
+
+    def cancel(self, job_id: int, now: datetime) -> int:
+        """Cancel a job's pending deliveries. Returns how many. Raises UnknownRow."""
+        return self._steer(job_id, "cancel", now)
+
+    def list(self, job_id: int | None = None, state: DeliveryState | None = None, limit: int = 100) -> list[DeliverySummary]:
+        """The newest deliveries first."""
+        wanted = [DeliveryRow.job_id == job_id] if job_id is not None else []
+        wanted += [DeliveryRow.state == state] if state is not None else []
+        with self._database.transaction() as session:
+            return _summaries(session, wanted, DeliveryRow.id.desc(), limit)
+
+    def pending(self) -> int:
+        """How many are neither delivered nor given up."""
+        unsettled = (*sources(DELIVERY_MOVES, "claim"), *sources(DELIVERY_MOVES, "deliver"))
+        with self._database.transaction() as session:
+            return session.scalars(select(func.count()).where(DeliveryRow.state.in_(unsettled))).one()
+
+    def _settle(self, claim: ClaimedDelivery, event: str, now: datetime, reason: str, **changes: Any) -> None:
+        states = before, after = arc(DELIVERY_MOVES, event)
+        held = (DeliveryRow.id == claim.id, DeliveryRow.state == before, DeliveryRow.fence == claim.fence)
+        moved = update(DeliveryRow).where(*held).values(state=after, reason=reason, lease_until=None, **changes)
+        with self._database.transaction() as session:
+            sender = session.scalar(moved.returning(DeliveryRow.sender))
+            if sender is None:
+                raise LeaseLost(f"delivery {claim.id} was given to another sender; this {event} is discarded")
+            record(session, claim.job_id, event, states, actor=sender, now=now, delivery_id=claim.id, detail=reason)
+
+    def _steer(self, job_id: int, event: str, now: datetime, **changes: Any) -> int:
+        allowed = DeliveryRow.state.in_(sources(DELIVERY_MOVES, event))
+        of_job = select(DeliveryRow).where(DeliveryRow.job_id == job_id, allowed).order_by(DeliveryRow.id).with_for_update()
+        with self._database.transaction() as session:
+            if session.get(JobRow, job_id) is None:
+                raise UnknownRow(f"no job {job_id}")
+            rows = session.scalars(of_job).all()
+            for row in rows:
+                before, row.state = row.state, move(DELIVERY_MOVES, row.state, event)
+                for name, value in changes.items():
+                    setattr(row, name, value)
+                record(session, job_id, event, (before, row.state), actor=ADMIN, now=now, delivery_id=row.id)
+            return len(rows)
+
+
+def deliveries_of(session: Session, job_id: int) -> tuple[DeliverySummary, ...]:
+    """Every delivery of one job."""
+    return tuple(_summaries(session, [DeliveryRow.job_id == job_id], DeliveryRow.id.asc(), None))
+
+
+def _claimed(session: Session, ids: Sequence[int]) -> list[ClaimedDelivery]:
+    rows = session.execute(
+        select(DeliveryRow, ResultRow)
+        .join(ResultRow, ResultRow.id == DeliveryRow.result_id)
+        .where(DeliveryRow.id.in_(ids))
+        .order_by(DeliveryRow.id)
+    )
+    return [
+        ClaimedDelivery(row.id, row.fence, row.job_id, result.sop_class_uid, result.sop_instance_uid, Path(result.path), row.attempt)
+        for row, result in rows
+    ]
+
+
+def _lose(database: Database, lost: ColumnElement[bool], now: datetime) -> list[int]:
+    states = before, after = arc(DELIVERY_MOVES, "lose")
+    held = select(DeliveryRow).where(DeliveryRow.state == before, lost).order_by(DeliveryRow.id).with_for_update(skip_locked=True)
+    with database.transaction() as session:
+        rows = session.scalars(held).all()
+        for row in rows:
+            row.state, row.fence, row.lease_until = after, row.fence + 1, None
+            record(session, row.job_id, "lose", states, actor=SUPERVISOR, now=now, delivery_id=row.id, detail=f"{row.sender} is gone")
+        return [row.id for row in rows]
+
+
+def _summaries(
+    session: Session, wanted: Sequence[ColumnElement[bool]], order: ColumnElement[Any], limit: int | None
+) -> list[DeliverySummary]:
+    columns = [getattr(ResultRow if field.name.startswith("sop_") else DeliveryRow, field.name) for field in fields(DeliverySummary)]
+    joined = select(*columns).join(ResultRow, ResultRow.id == DeliveryRow.result_id).where(*wanted).order_by(order).limit(limit)
+    return [DeliverySummary(*row) for row in session.execute(joined)]

@@ -1,0 +1,243 @@
+"""The job table: claimed by one worker at a time, left only by the moves of lifecycle.JOB_MOVES."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import fields
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, func, literal, select, tuple_, update
+from sqlalchemy.orm import Session, aliased
+
+from cad_node.errors import LeaseLost, UnknownRow
+from cad_node.lifecycle import JOB_MOVES, DeliveryState, IllegalMove, JobState, move
+from cad_node.store.database import Database
+from cad_node.store.deliveries import deliveries_of
+from cad_node.store.events import ADMIN, SUPERVISOR, arc, events_of, record
+from cad_node.store.job_values import ClaimedJob, JobDetail, JobSummary, NewResult
+from cad_node.store.tables import DeliveryRow, JobRow, ResultRow, UtcDateTime
+
+__all__ = ["ClaimedJob", "JobDetail", "JobSummary", "Jobs", "NewResult"]
+
+
+class Jobs:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def claim(
+        self, worker: str, models: Collection[tuple[str, str]], now: datetime, lease_s: float, *, suspects: bool = True
+    ) -> ClaimedJob | None:
+        """Take the due job of highest priority, oldest first, for `lease_s` seconds.
+
+        models: (name, version) of those this worker runs.
+        suspects: whether to take jobs that have lost a worker before; such a job is run alone, so that nothing beside it is blamed.
+        """
+        states = before, after = arc(JOB_MOVES, "claim")
+        values = {
+            "state": after,
+            "worker": worker,
+            "lease_until": now + timedelta(seconds=lease_s),
+            "fence": JobRow.fence + 1,
+            "attempt": JobRow.attempt + 1,
+            "started_at": func.coalesce(JobRow.started_at, literal(now, UtcDateTime())),
+        }
+        columns = [getattr(JobRow, field.name) for field in fields(ClaimedJob)]
+        first = _first_due(before, models, now, suspects)
+        with self._database.transaction() as session:
+            row = session.execute(update(JobRow).where(JobRow.id == first.scalar_subquery()).values(values).returning(*columns)).first()
+            if row is None:
+                return None
+            job = ClaimedJob(*row)
+            record(session, job.id, "claim", states, actor=worker, now=now)
+            return job
+
+    def heartbeat(self, job: ClaimedJob, now: datetime, lease_s: float) -> None:
+        """Extend the lease. Raises LeaseLost."""
+        running, _ = arc(JOB_MOVES, "finish")
+        extended = update(JobRow).where(*_held(job, running)).values(lease_until=now + timedelta(seconds=lease_s))
+        with self._database.transaction() as session:
+            if session.scalar(extended.returning(JobRow.id)) is None:
+                raise LeaseLost(f"job {job.id} was given to another worker or cancelled; stop working on it")
+
+    def finish(
+        self,
+        job: ClaimedJob,
+        results: Sequence[NewResult],
+        objects_by_destination: Mapping[str, Collection[str]],
+        now: datetime,
+        *,
+        timings_s: Mapping[str, float] | None = None,
+    ) -> None:
+        """Done: its results, and a delivery of each to each destination that wants its builder, in one transaction. Raises LeaseLost."""
+        with self._database.transaction() as session:
+            _leave(session, job, "finish", now, finished_at=now, reason_code="", reason="", timings_s=dict(timings_s or {}))
+            for result in results:
+                row = _result_row(job, result, now)
+                session.add(row)
+                session.flush()  # numbers it
+                wanting = [name for name, builders in objects_by_destination.items() if result.builder in builders]
+                session.add_all(_delivery_row(row, destination, now) for destination in wanting)
+
+    def refuse(self, job: ClaimedJob, code: str, sentence: str, now: datetime) -> None:
+        """The model can't take this study. Raises LeaseLost."""
+        with self._database.transaction() as session:
+            _leave(session, job, "refuse", now, detail=sentence, finished_at=now, reason_code=code, reason=sentence)
+
+    def back_off(self, job: ClaimedJob, reason: str, run_after: datetime, now: datetime) -> None:
+        """It failed; try again after `run_after`. Raises LeaseLost."""
+        with self._database.transaction() as session:
+            _leave(session, job, "back_off", now, detail=reason, run_after=run_after, reason=reason)
+
+    def fail(self, job: ClaimedJob, reason: str, now: datetime) -> None:
+        """It failed for the last time. Raises LeaseLost."""
+        with self._database.transaction() as session:
+            _leave(session, job, "fail", now, detail=reason, finished_at=now, reason=reason)
+
+    def release(self, job: ClaimedJob, now: datetime) -> None:
+        """Give it back untouched; the claim doesn't count as an attempt. Raises LeaseLost."""
+        with self._database.transaction() as session:
+            _leave(session, job, "release", now, attempt=JobRow.attempt - 1)
+
+    def lose_expired(self, now: datetime, max_crashes: int) -> list[int]:
+        """Take back the jobs whose lease is over: a worker that doesn't say it is alive counts as dead. Returns their ids."""
+        return _lose(self._database, JobRow.lease_until < now, now, max_crashes)
+
+    def lose_worker(self, worker: str, now: datetime, max_crashes: int) -> list[int]:
+        """Take back what a dead worker held. Returns the jobs' ids."""
+        return _lose(self._database, JobRow.worker == worker, now, max_crashes)
+
+    def cancel(self, job_id: int, now: datetime) -> None:
+        """Cancel a queued or running job; its worker's result will be discarded. Raises UnknownRow, IllegalMove."""
+        with self._database.transaction() as session:
+            row = _locked(session, job_id)
+            _steer(session, row, "cancel", now)
+            row.fence += 1
+            row.lease_until, row.finished_at = None, now
+
+    def retry(self, job_id: int, now: datetime) -> None:
+        """Queue a job that ended without result again, as if it were new. Raises UnknownRow, IllegalMove."""
+        with self._database.transaction() as session:
+            row = _locked(session, job_id)
+            _steer(session, row, "retry", now)
+            row.attempt, row.crashes, row.reason_code, row.reason = 0, 0, "", ""
+            row.run_after, row.finished_at = now, None
+
+    def set_priority(self, job_id: int, priority: int, now: datetime) -> None:
+        """Move a queued job forward or back; higher runs earlier. Raises UnknownRow, IllegalMove."""
+        with self._database.transaction() as session:
+            row = _locked(session, job_id)
+            if (row.state, "claim") not in JOB_MOVES:
+                raise IllegalMove(f"job {job_id} is {row.state}: only a queued job's priority matters")
+            detail = f"{row.priority} -> {priority}"
+            record(session, job_id, "set_priority", (row.state, row.state), actor=ADMIN, now=now, detail=detail)
+            row.priority = priority
+
+    def show(self, job_id: int) -> JobDetail:
+        """Everything about one job. Raises UnknownRow."""
+        with self._database.transaction() as session:
+            found = _summaries(session, select(*_SUMMARY).where(JobRow.id == job_id))
+            if not found:
+                raise UnknownRow(f"no job {job_id}")
+            return JobDetail(found[0], events_of(session, job_id), _results_of(session, job_id), deliveries_of(session, job_id))
+
+    def list(self, state: JobState | None = None, limit: int = 100) -> list[JobSummary]:
+        """The newest jobs first."""
+        newest = select(*_SUMMARY).order_by(JobRow.id.desc()).limit(limit)
+        with self._database.transaction() as session:
+            return _summaries(session, newest if state is None else newest.where(JobRow.state == state))
+
+    def counts(self) -> dict[JobState, int]:
+        """How many jobs are in each state."""
+        with self._database.transaction() as session:
+            counted = dict(session.execute(select(JobRow.state, func.count()).group_by(JobRow.state)).all())
+        return {state: counted.get(state, 0) for state in JobState}
+
+
+def _first_due(state: JobState, models: Collection[tuple[str, str]], now: datetime, suspects: bool) -> Select[int]:
+    due = aliased(JobRow)
+    wanted = tuple_(due.model_name, due.model_version).in_(list(models))
+    first = select(due.id).where(due.state == state, due.run_after <= now, wanted).order_by(due.priority.desc(), due.id).limit(1)
+    if not suspects:
+        first = first.where(due.crashes == 0)
+    return first.with_for_update(skip_locked=True)  # SQLite has no such clause and needs none: one writer at a time
+
+
+def _held(job: ClaimedJob, state: JobState) -> tuple[ColumnElement[bool], ...]:
+    return JobRow.id == job.id, JobRow.state == state, JobRow.fence == job.fence
+
+
+def _leave(session: Session, job: ClaimedJob, event: str, now: datetime, *, detail: str = "", **changes: Any) -> None:
+    """One move of a job by the worker that holds it."""
+    states = before, after = arc(JOB_MOVES, event)
+    left = update(JobRow).where(*_held(job, before)).values(state=after, lease_until=None, **changes)
+    worker = session.scalar(left.returning(JobRow.worker))
+    if worker is None:
+        raise LeaseLost(f"job {job.id} was given to another worker or cancelled; this {event} is discarded")
+    record(session, job.id, event, states, actor=worker, now=now, detail=detail)
+
+
+def _lose(database: Database, lost: ColumnElement[bool], now: datetime, max_crashes: int) -> list[int]:
+    running, _ = arc(JOB_MOVES, "lose")
+    held = select(JobRow).where(JobRow.state == running, lost).order_by(JobRow.id).with_for_update(skip_locked=True)
+    with database.transaction() as session:
+        rows = session.scalars(held).all()
+        for row in rows:
+            _lose_one(session, row, now, max_crashes)
+        return [row.id for row in rows]
+
+
+def _lose_one(session: Session, row: JobRow, now: datetime, max_crashes: int) -> None:
+    row.crashes += 1
+    row.fence += 1
+    row.lease_until, row.run_after = None, now
+    event, detail = "lose", f"{row.worker} is gone"
+    if row.crashes >= max_crashes:
+        event, detail = "quarantine", f"{row.crashes} workers were lost while they ran it, the last was {row.worker}"
+        row.finished_at, row.reason = now, detail
+    _steer(session, row, event, now, actor=SUPERVISOR, detail=detail)
+
+
+def _steer(session: Session, row: JobRow, event: str, now: datetime, *, actor: str = ADMIN, detail: str = "") -> None:
+    """One move of a locked row by someone other than its worker."""
+    before, row.state = row.state, move(JOB_MOVES, row.state, event)
+    record(session, row.id, event, (before, row.state), actor=actor, now=now, detail=detail)
+
+
+def _locked(session: Session, job_id: int) -> JobRow:
+    row = session.scalar(select(JobRow).where(JobRow.id == job_id).with_for_update())
+    if row is None:
+        raise UnknownRow(f"no job {job_id}")
+    return row
+
+
+def _result_row(job: ClaimedJob, result: NewResult, now: datetime) -> ResultRow:
+    return ResultRow(
+        job_id=job.id,
+        builder=result.builder,
+        sop_class_uid=result.sop_class_uid,
+        sop_instance_uid=result.sop_instance_uid,
+        series_instance_uid=result.series_instance_uid,
+        path=str(result.path),
+        sha256=result.sha256,
+        created_at=now,
+    )
+
+
+def _delivery_row(result: ResultRow, destination: str, now: datetime) -> DeliveryRow:
+    return DeliveryRow(
+        result_id=result.id, job_id=result.job_id, destination=destination, state=DeliveryState.PENDING, run_after=now, created_at=now
+    )
+
+
+def _results_of(session: Session, job_id: int) -> tuple[NewResult, ...]:
+    rows = session.scalars(select(ResultRow).where(ResultRow.job_id == job_id).order_by(ResultRow.id))
+    return tuple(
+        NewResult(row.builder, row.sop_class_uid, row.sop_instance_uid, row.series_instance_uid, Path(row.path), row.sha256) for row in rows
+    )
+
+
+_SUMMARY = tuple(getattr(JobRow, field.name) for field in fields(JobSummary))
+
+
+def _summaries(session: Session, chosen: Select[Any]) -> list[JobSummary]:
+    return [JobSummary(*row) for row in session.execute(chosen)]
