@@ -1,0 +1,104 @@
+"""Models made ready to run: the device that was asked for, a graph that fits, a golden case that holds."""
+
+import hashlib
+import shutil
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+
+from cad_node.errors import ManifestError, ProviderMissing
+from cad_node.inference.model import load_model
+from cad_node.inference.session import open_session
+from cad_node.manifest import ModelFolder, read_manifest
+from cad_node.shipped import shipped
+
+SHIPPED = shipped("models") / "lung_nodule_ct" / "1.0.0"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return shutil.copytree(SHIPPED, tmp_path / "lung_nodule_ct" / "1.0.0")
+
+
+def edit(folder: Path, old: str, new: str) -> None:
+    file = folder / "model.toml"
+    text = file.read_text(encoding="utf-8")
+    assert old in text
+    file.write_text(text.replace(old, new, 1), encoding="utf-8")
+
+
+def load(folder: Path):
+    return load_model(ModelFolder(folder, read_manifest(folder)), "cpu")
+
+
+def test_the_shipped_model_passes_its_checks_and_scores_any_batch(folder):
+    model = load(folder)
+
+    scores = model.score(np.full((3, 1, 50, 50), -900, np.float32))
+
+    assert scores.shape == (3,)
+    assert scores.dtype == np.float32
+    assert np.all((scores >= 0) & (scores <= 1))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "key"),
+    [
+        ('input = "patches"', 'input = "images"', "graph.input"),
+        ('["batch", 1, 50, 50]', '["batch", 1, 64, 64]', "graph.input_shape"),
+        ('["batch", 1, 50, 50]', '["batch", 1, 50]', "graph.input_shape"),
+        ('output = "scores"', 'output = "probabilities"', "graph.output"),
+    ],
+)
+def test_a_graph_that_does_not_fit_the_manifest_is_named_by_key(folder, old, new, key):
+    edit(folder, old, new)
+
+    with pytest.raises(ManifestError) as error:
+        load(folder)
+
+    assert error.value.key == key
+
+
+def test_a_golden_case_that_does_not_hold_keeps_the_model_from_running(folder):
+    outputs = folder / "golden" / "outputs.npy"
+    np.save(outputs, np.load(outputs) + 0.01)
+
+    with pytest.raises(ManifestError, match="golden"):
+        load(folder)
+
+
+def test_a_missing_golden_case_keeps_the_model_from_running(folder):
+    shutil.rmtree(folder / "golden")
+
+    with pytest.raises(ManifestError, match="golden"):
+        load(folder)
+
+
+def test_a_file_that_is_no_onnx_graph_is_said(folder):
+    old = hashlib.sha256((folder / "model.onnx").read_bytes()).hexdigest()
+    (folder / "model.onnx").write_bytes(b"not a graph")
+    edit(folder, old, hashlib.sha256(b"not a graph").hexdigest())
+
+    with pytest.raises(ManifestError, match=r"model\.onnx: graph\.file"):
+        load(folder)
+
+
+def test_an_unknown_device_is_refused():
+    with pytest.raises(ProviderMissing, match="quantum"):
+        open_session(SHIPPED / "model.onnx", "quantum:0")
+
+
+@pytest.mark.skipif("CUDAExecutionProvider" in onnxruntime.get_available_providers(), reason="this ONNX Runtime has CUDA")
+def test_asking_for_a_gpu_that_this_runtime_has_not_is_an_error_not_a_slow_success():
+    with pytest.raises(ProviderMissing, match="CUDAExecutionProvider"):
+        open_session(SHIPPED / "model.onnx", "cuda:0")
+
+
+def test_a_runtime_that_lists_cuda_but_falls_back_to_the_cpu_is_an_error(monkeypatch):
+    # onnxruntime-gpu on a machine without a GPU does exactly this.
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"])
+
+    with pytest.warns(UserWarning, match="CUDAExecutionProvider"), pytest.raises(ProviderMissing, match="uses CPUExecutionProvider"):
+        open_session(SHIPPED / "model.onnx", "cuda:0")

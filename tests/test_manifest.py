@@ -1,0 +1,156 @@
+"""Model folders: which series a model takes, and what is said of a folder that can't be used."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from cad_node.errors import ManifestError, Refusal
+from cad_node.manifest import read_manifest, read_models
+from cad_node.shipped import shipped
+from cad_node.study import Instance, Series, Study
+
+SHIPPED = shipped("models") / "lung_nodule_ct" / "1.0.0"
+CT = "1.2.840.10008.5.1.4.1.1.2"
+MR = "1.2.840.10008.5.1.4.1.1.4"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return shutil.copytree(SHIPPED, tmp_path / "lung_nodule_ct" / "1.0.0")
+
+
+def series(uid: str = "1.2.3", modality: str = "CT", sop_class_uid: str = CT, count: int = 100, **header: object) -> Series:
+    instances = (Instance(f"{uid}.{number}", sop_class_uid, "1.2.840.10008.1.2.1", Path("x"), header) for number in range(count))
+    return Series(uid, modality, tuple(instances))
+
+
+def edit(folder: Path, old: str, new: str) -> None:
+    file = folder / "model.toml"
+    text = file.read_text(encoding="utf-8")
+    assert old in text
+    file.write_text(text.replace(old, new, 1), encoding="utf-8")
+
+
+def test_the_shipped_model_folders_are_sound():
+    folders, errors = read_models(shipped("models"))
+
+    assert errors == ()
+    assert ("lung_nodule_ct", "1.0.0") in [folder.key for folder in folders]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "key"),
+    [
+        ("limit = 12", 'limit = "many"', "output.limit"),
+        ("limit = 12", "limits = 12", "output.limit"),
+        ("size_px = 50", "size_px = 50\nsize_mm = 3", "patches.size_mm"),
+        ('task = "detect_nodules"', "", "task"),
+        ('version = "1.0.0"', 'version = "1.0"', "version"),
+        ('version = "1.0.0"', 'version = "2.0.0"', "name"),
+        ('sha256 = "', 'sha256 = "x', "graph.sha256"),
+    ],
+)
+def test_a_bad_manifest_is_named_by_file_and_key(folder, old, new, key):
+    edit(folder, old, new)
+
+    with pytest.raises(ManifestError) as error:
+        read_manifest(folder)
+
+    assert error.value.key == key
+    assert str(folder / "model.toml") in str(error.value)
+
+
+def test_a_graph_that_was_changed_after_release_is_refused(folder):
+    with (folder / "model.onnx").open("ab") as file:
+        file.write(b"\0")
+
+    with pytest.raises(ManifestError, match="SHA-256"):
+        read_manifest(folder)
+
+
+def test_a_missing_graph_is_refused(folder):
+    (folder / "model.onnx").unlink()
+
+    with pytest.raises(ManifestError, match=r"model\.onnx: graph\.file"):
+        read_manifest(folder)
+
+
+def test_a_manifest_that_is_not_toml_is_refused(folder):
+    (folder / "model.toml").write_bytes(b"\xff\xfe[")
+
+    with pytest.raises(ManifestError, match="TOML"):
+        read_manifest(folder)
+
+
+def test_one_bad_folder_does_not_hide_the_others(folder):
+    models = folder.parent.parent
+    (models / "broken" / "1.0.0").mkdir(parents=True)
+    (models / "empty").mkdir()
+
+    folders, errors = read_models(models)
+
+    assert [found.key for found in folders] == [("lung_nodule_ct", "1.0.0")]
+    assert {error.file.parent.parent.name for error in errors} == {"broken", "empty"}
+
+
+def test_of_several_versions_the_newest_runs_and_an_older_one_when_it_is_named(folder):
+    newer = shutil.copytree(folder, folder.parent / "1.10.0")
+    edit(newer, 'version = "1.0.0"', 'version = "1.10.0"')
+
+    newest, _ = read_models(folder.parent.parent)
+    named, _ = read_models(folder.parent.parent, ["lung_nodule_ct/1.0.0"])
+
+    assert [found.key for found in newest] == [("lung_nodule_ct", "1.10.0")]
+    assert [found.key for found in named] == [("lung_nodule_ct", "1.0.0")]
+
+
+def test_a_models_folder_that_is_not_there_is_said():
+    folders, errors = read_models(Path("/nowhere"))
+
+    assert folders == ()
+    assert "no such folder" in str(errors[0])
+
+
+@pytest.mark.parametrize(
+    ("candidate", "phrase"),
+    [
+        (series(modality="MR", sop_class_uid=MR), "modality MR"),
+        (series(sop_class_uid=MR), "SOP class"),
+        (series(BodyPartExamined="HEAD"), "body part HEAD"),
+        (series(ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"]), "LOCALIZER"),
+        (series(count=3), "3 images"),
+    ],
+)
+def test_a_series_outside_the_manifest_is_refused_with_the_reason(candidate, phrase):
+    manifest = read_manifest(SHIPPED)
+
+    reason = manifest.accepts_series(candidate)
+
+    assert phrase in reason
+
+
+@pytest.mark.parametrize("body_part", ["CHEST", "chest", "", None])
+def test_a_chest_or_an_unnamed_body_part_is_taken(body_part):
+    manifest = read_manifest(SHIPPED)
+
+    assert manifest.accepts_series(series(BodyPartExamined=body_part)) == ""
+
+
+def test_of_several_fitting_series_the_one_with_the_thinnest_slices_is_chosen():
+    study = Study("1.2", 1, (series("1.2.1", count=60), series("1.2.2", count=300), series("1.2.3", modality="SR", count=1)))
+
+    choice = read_manifest(SHIPPED).choose(study)
+
+    assert choice.series is not None
+    assert choice.series.series_instance_uid == "1.2.2"
+
+
+def test_a_study_without_a_fitting_series_is_refused_naming_each():
+    study = Study("1.2", 1, (series("1.2.1", modality="MR", sop_class_uid=MR), series("1.2.2", count=3)))
+
+    choice = read_manifest(SHIPPED).choose(study)
+
+    assert choice.refusal == Refusal.NO_MATCHING_SERIES
+    assert "1.2.1" in choice.sentence
+    assert "1.2.2" in choice.sentence
