@@ -1,0 +1,138 @@
+"""What a sender does at the front door, down to requests that no library would send, and what is found behind it."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from io import BytesIO
+from pathlib import Path
+
+from pydicom.dataset import Dataset
+from pydicom.filebase import DicomBytesIO
+from pydicom.filereader import read_file_meta_info
+from pydicom.filewriter import write_dataset
+from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, ImplicitVRLittleEndian, generate_uid
+from pynetdicom import AE
+from pynetdicom.association import Association
+from pynetdicom.dimse_primitives import C_STORE
+
+from cad_node.receive.scp import StorageScp
+from cad_node.store.studies import Studies
+
+ECHO = "1.2.840.10008.1.1"
+
+
+@dataclass(frozen=True, slots=True)
+class FrontDoor:
+    scp: StorageScp
+    port: int
+    folder: Path
+    studies: Studies
+
+    def associate(self, *contexts: tuple[str, str], calling_ae_title: str = "MODALITY") -> Association:
+        """An association with verification and `contexts` (SOP class, transfer syntax); CT in Explicit VR Little Endian if none is named."""
+        return associate(self.port, *contexts, calling_ae_title=calling_ae_title)
+
+    def send(self, *datasets: Dataset, calling_ae_title: str = "MODALITY") -> list[int]:
+        """The statuses of C-STOREs over one association, released at the end."""
+        association = self.associate(*{(ds.SOPClassUID, ExplicitVRLittleEndian) for ds in datasets}, calling_ae_title=calling_ae_title)
+        statuses = [store(association, ds).Status for ds in datasets]
+        association.release()
+        return statuses
+
+    def files(self) -> list[Path]:
+        """Every instance's file, as the index would name it."""
+        return sorted((self.folder / "spool" / "instances").rglob("*.dcm"))
+
+    def file(self, sop_instance_uid: str) -> Path:
+        (path,) = (self.folder / "spool" / "instances").rglob(f"{sop_instance_uid}.dcm")
+        return path
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+def associate(port: int, *contexts: tuple[str, str], calling_ae_title: str = "MODALITY") -> Association:
+    ae = AE(calling_ae_title)
+    ae.add_requested_context(ECHO)
+    for sop_class_uid, transfer_syntax_uid in contexts or ((CTImageStorage, ExplicitVRLittleEndian),):
+        ae.add_requested_context(sop_class_uid, transfer_syntax_uid)
+    return ae.associate("127.0.0.1", port, ae_title="CAD_NODE")
+
+
+def store(association: Association, ds: Dataset) -> Dataset:
+    """C-STORE of a data set in Explicit VR Little Endian."""
+    return store_bytes(association, encoded(ds), ds.SOPClassUID, ds.SOPInstanceUID)
+
+
+def store_bytes(
+    association: Association,
+    dataset: bytes,
+    sop_class_uid: str,
+    sop_instance_uid: str,
+    context: tuple[str, str] | None = None,
+) -> Dataset:
+    """C-STORE of any bytes under any UIDs; pynetdicom's own send_c_store encodes and checks them.
+
+    context: SOP class and transfer syntax of the presentation context, where it isn't the one of `sop_class_uid`.
+    """
+    wanted_class, wanted_syntax = context or (sop_class_uid, None)
+    context_id = next(
+        c.context_id
+        for c in association.accepted_contexts
+        if c.abstract_syntax == wanted_class and wanted_syntax in (None, c.transfer_syntax[0])
+    )
+    request = C_STORE()
+    request.MessageID, request.Priority = 1, 2
+    request.AffectedSOPClassUID, request.AffectedSOPInstanceUID = sop_class_uid, sop_instance_uid
+    request.DataSet = BytesIO(dataset)
+    association._reactor_checkpoint.clear()  # the answer is for this thread
+    wait_until(lambda: association._is_paused)
+    association.dimse.send_msg(request, context_id)
+    _, response = association.dimse.get_msg(block=True)
+    association._reactor_checkpoint.set()
+    status = Dataset()
+    if response is None:
+        raise ConnectionError("the association ended without an answer")
+    status.Status = response.Status
+    if response.ErrorComment:
+        status.ErrorComment = response.ErrorComment
+    return status
+
+
+def encoded(ds: Dataset, is_implicit_vr: bool = False, is_little_endian: bool = True) -> bytes:
+    stream = DicomBytesIO()
+    stream.is_implicit_VR, stream.is_little_endian = is_implicit_vr, is_little_endian
+    write_dataset(stream, ds)
+    return stream.getvalue()
+
+
+def identity(sop_class_uid: str = CTImageStorage, **values: str | None) -> Dataset:
+    """The smallest data set that can be filed."""
+    ds = Dataset()
+    ds.SOPClassUID, ds.SOPInstanceUID = sop_class_uid, generate_uid()
+    ds.StudyInstanceUID, ds.SeriesInstanceUID = generate_uid(), generate_uid()
+    for keyword, value in values.items():
+        setattr(ds, keyword, value)
+    return ds
+
+
+def after_meta(path: Path) -> bytes:
+    """The data set's bytes in a DICOM file."""
+    meta = read_file_meta_info(path)
+    return path.read_bytes()[144 + meta.FileMetaInformationGroupLength :]
+
+
+def wait_until(done: Callable[[], bool], timeout_s: float = 10) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not done():
+        if time.monotonic() > deadline:
+            raise TimeoutError
+        time.sleep(0.005)
+
+
+def contexts_of(sop_class_uids: Sequence[str], batch: int = 127) -> list[list[tuple[str, str]]]:
+    """Presentation contexts in batches that fit one association beside verification: PS3.8 9.3.2 allows 128."""
+    contexts = [(uid, ImplicitVRLittleEndian) for uid in sop_class_uids]
+    return [contexts[start : start + batch] for start in range(0, len(contexts), batch)]
