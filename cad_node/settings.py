@@ -153,7 +153,7 @@ class Settings(BaseSettings):
         return env_settings, init_settings  # a variable outranks the file
 
 
-_OUTSIDE_SETTINGS = frozenset({"CAD_NODE_CONFIG", "CAD_NODE_DATA"})  # the file itself; the tests' data folder
+_OUTSIDE_SETTINGS = frozenset({"CAD_NODE_CONFIG", "CAD_NODE_DATA", "CAD_NODE_TEST_POSTGRESQL"})  # the file itself; the tests' data and server
 
 
 def read_settings(file: Path | None = None) -> Settings:
