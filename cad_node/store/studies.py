@@ -18,6 +18,9 @@ from cad_node.store.tables import ConflictRow, InstanceRow, JobRow, ResultRow, S
 from cad_node.study import Instance, Series, Study
 
 
+_INSTANT = timedelta(microseconds=1)  # what databases tell apart
+
+
 class UidTaken(CadNodeError):
     """Another content has this SOP Instance UID, in whatever study; the new file is kept and flagged, but isn't part of its study."""
 
@@ -169,7 +172,7 @@ def _add_instance(session: Session, received: ReceivedInstance, now: datetime) -
         return False
     if not received.is_result:
         study.state, study.revision = state, revision
-        study.last_instance_at = max(now, study.last_instance_at + timedelta(microseconds=1))
+        study.last_instance_at = max(now, study.last_instance_at + _INSTANT)
         study.association_ended_at = None
     return True
 
@@ -185,7 +188,7 @@ def _add_study(session: Session, study_instance_uid: str, now: datetime) -> Stud
         "revision": 0,
         "state": StudyState.COMPLETE,
         "received_at": now,
-        "last_instance_at": now,
+        "last_instance_at": now - _INSTANT,
     }
     insert_if_absent(session, StudyRow, values)
     return session.scalars(select(StudyRow).where(StudyRow.study_instance_uid == study_instance_uid).with_for_update()).one()
