@@ -34,6 +34,8 @@ def build_seg(volume: Volume, findings: Findings, run: Run) -> Dataset | None:
     ds.SegmentsOverlap = "YES" if any(_overlap(a, b) for a, b in combinations(regions, 2)) else "NO"
     for item in (*ds.DimensionOrganizationSequence, *ds.DimensionIndexSequence):
         item.DimensionOrganizationUID = derive_uid(run, "seg", "dimensions")
+    if headers[0].get("BodyPartExamined"):
+        ds.BodyPartExamined = headers[0].BodyPartExamined
     stamp(ds, headers[0], run)
     return ds
 

@@ -23,8 +23,6 @@ def stamp(ds: Dataset, header: Dataset, run: Run) -> None:
     ds.TimezoneOffsetFromUTC = offset
     kept = [item for item in ds.ContributingEquipmentSequence if item.get("ManufacturerModelName") != "highdicom"]
     ds.ContributingEquipmentSequence = [*kept, contributing_equipment(run)]
-    if header.get("BodyPartExamined"):
-        ds.BodyPartExamined = header.BodyPartExamined
     charset = character_set(header, run)
     if charset:
         ds.SpecificCharacterSet = charset

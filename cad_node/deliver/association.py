@@ -1,0 +1,171 @@
+"""One association as Storage SCU on a blocking socket.
+
+pynetdicom negotiates but doesn't send: it queues a whole object before its DIMSE timeout starts, so that a large object
+on a slow line never arrives, and a peer's abort between two messages can leave its send_c_store() waiting for ever.
+Here the timeout is for each PDU.
+"""
+
+import socket
+import struct
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import BinaryIO, NamedTuple
+
+from cad_node.deliver.messages import (
+    COMMAND,
+    LAST,
+    MESSAGE_ID_ANSWERED,
+    STATUS,
+    Context,
+    associate_request,
+    c_store_request,
+    command_elements,
+    command_fragments,
+    dataset_fragments,
+    read_acceptance,
+    read_rejection,
+)
+from cad_node.errors import CadNodeError, PacsUnreachable
+
+MAX_CONTEXTS = 128  # odd IDs from 1 to 255, PS3.8 9.3.2.2
+
+_ASSOCIATE_AC, _ASSOCIATE_RJ, _DATA, _RELEASE_RQ, _RELEASE_RP, _ABORT = 2, 3, 4, 5, 6, 7  # PDU types, PS3.8 9.3.1
+_LARGEST_SENT = 131_072  # bytes of a P-DATA-TF PDU, where the peer has no limit
+_LARGEST_READ = 1_048_576  # bytes of a PDU that answers us; whatever sends more doesn't speak DICOM
+_RELEASE_TIMEOUT_S = 5
+
+
+class AssociationRejected(CadNodeError):
+    """The peer rejects the association for good; someone must change a configuration."""
+
+
+class Peer(NamedTuple):
+    host: str
+    port: int
+    called_ae_title: str
+    calling_ae_title: str
+    timeout_s: float  # for the connection, and for each PDU on it
+
+    def __str__(self) -> str:
+        return f"{self.called_ae_title} at {self.host}:{self.port}"
+
+
+class Association:
+    """An established association. A method that raises PacsUnreachable leaves it of no more use but to be closed."""
+
+    def __init__(self, peer: Peer, contexts: Sequence[Context]) -> None:
+        """Connect and negotiate. Raises PacsUnreachable, or AssociationRejected."""
+        self._peer = peer
+        self._message_id = 0
+        with _translated(peer, "can't be reached"):
+            self._socket = socket.create_connection((peer.host, peer.port), peer.timeout_s)
+        try:
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # else each object waits for a delayed ACK
+            self._accepted, self._fragment_bytes = self._negotiate(contexts)
+        except BaseException:
+            self._socket.close()
+            raise
+
+    def accepts(self, context: Context) -> bool:
+        return context in self._accepted
+
+    def store(self, context: Context, sop_instance_uid: str, dataset: BinaryIO) -> int:
+        """C-STORE what is left to read in `dataset`, which is encoded as the context says; the status, PS3.7 9.1.1."""
+        context_id = self._accepted[context]
+        self._message_id = self._message_id % 0xFFFF + 1
+        self._send_fragment(context_id, COMMAND | LAST, c_store_request(context.sop_class_uid, sop_instance_uid, self._message_id))
+        for is_last, fragment in dataset_fragments(dataset, self._fragment_bytes):
+            self._send_fragment(context_id, LAST if is_last else 0, fragment)
+        return self._read_status()
+
+    def release(self) -> None:
+        """End the association in order, as far as the peer plays along."""
+        with suppress(OSError, PacsUnreachable):
+            self._socket.settimeout(min(_RELEASE_TIMEOUT_S, self._peer.timeout_s))
+            self._send(struct.pack(">BxL4x", _RELEASE_RQ, 4))
+            while self._read_pdu()[0] != _RELEASE_RP:
+                pass
+        self._socket.close()
+
+    def abort(self) -> None:
+        """End the association at once, as after a PacsUnreachable."""
+        with suppress(OSError, PacsUnreachable):
+            self._socket.settimeout(min(_RELEASE_TIMEOUT_S, self._peer.timeout_s))
+            self._send(struct.pack(">BxL4x", _ABORT, 4))
+        self._socket.close()
+
+    def _negotiate(self, contexts: Sequence[Context]) -> tuple[dict[Context, int], int]:
+        """The accepted contexts with their IDs, and how many bytes of a message go into one PDU."""
+        proposed = {2 * index + 1: context for index, context in enumerate(contexts)}
+        self._send(associate_request(self._peer.called_ae_title, self._peer.calling_ae_title, proposed))
+        pdu_type, pdu = self._read_pdu()
+        with _translated(self._peer, "answers the association request with what isn't DICOM"):
+            if pdu_type == _ASSOCIATE_RJ:
+                for_good, reason = read_rejection(pdu)
+                kind, error = ("for good", AssociationRejected) if for_good else ("for now", PacsUnreachable)
+                raise error(f"{self._peer} rejects associations of {self._peer.calling_ae_title} {kind}: {reason}")
+            acceptance = read_acceptance(pdu)
+        limit = min(acceptance.largest_pdu_bytes or _LARGEST_SENT, _LARGEST_SENT)
+        accepted = {context: context_id for context_id, context in proposed.items() if context_id in acceptance.context_ids}
+        return accepted, max(limit - 6, 2) & ~1  # less the PDV's header; a fragment is of even length, PS3.8 E.1
+
+    def _send_fragment(self, context_id: int, control: int, fragment: bytes) -> None:
+        length = len(fragment)
+        self._send(struct.pack(">BxLLBB", _DATA, length + 6, length + 2, context_id, control) + fragment)
+
+    def _read_status(self) -> int:
+        with _translated(self._peer, "answers with what isn't a C-STORE response"):
+            elements = command_elements(self._read_command())
+            answered = int.from_bytes(elements[MESSAGE_ID_ANSWERED], "little")
+            if answered != self._message_id:
+                raise ValueError(f"message {answered} answered, {self._message_id} sent")
+            return int.from_bytes(elements[STATUS], "little")
+
+    def _read_command(self) -> bytes:
+        command = b""
+        while True:
+            pdu_type, pdu = self._read_pdu()
+            if pdu_type != _DATA:
+                raise PacsUnreachable(f"{self._peer} ended the association before it answered")
+            for is_last, fragment in command_fragments(pdu):
+                command += fragment
+                if is_last:
+                    return command
+
+    def _send(self, pdu: bytes) -> None:
+        with _translated(self._peer, "was lost while sending"):
+            self._socket.sendall(pdu)
+
+    def _read_pdu(self) -> tuple[int, bytes]:
+        """PDU type, and the PDU with its header."""
+        header = self._read(6)
+        pdu_type, length = struct.unpack(">BxL", header)
+        if length > _LARGEST_READ:
+            raise PacsUnreachable(f"{self._peer} sends a PDU of {length} bytes; is it a DICOM port?")
+        pdu = header + self._read(length)
+        if pdu_type == _ABORT:
+            raise PacsUnreachable(f"{self._peer} aborted the association")
+        return pdu_type, pdu
+
+    def _read(self, length: int) -> bytes:
+        received = bytearray()
+        while len(received) < length:
+            with _translated(self._peer, "was lost while waiting for its answer"):
+                chunk = self._socket.recv(length - len(received))
+            if not chunk:
+                raise PacsUnreachable(f"{self._peer} closed the connection")
+            received += chunk
+        return bytes(received)
+
+
+@contextmanager
+def _translated(peer: Peer, what: str) -> Iterator[None]:
+    """Trouble on the wire, or bytes that make no sense, as PacsUnreachable."""
+    try:
+        yield
+    except TimeoutError as exc:
+        raise PacsUnreachable(f"{peer} {what}: no answer within {peer.timeout_s:g} s") from exc
+    except OSError as exc:
+        raise PacsUnreachable(f"{peer} {what}: {exc.strerror or exc}") from exc
+    except (ValueError, KeyError) as exc:
+        raise PacsUnreachable(f"{peer} {what}: {exc}") from exc
