@@ -1,9 +1,10 @@
 """C-STORE as SCU: files to a PACS, PS3.4 B."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydicom.uid import UID
 from pynetdicom.dsutils import split_dataset
 
 from cad_node.deliver.association import MAX_CONTEXTS, Association, AssociationRejected, Peer
@@ -28,28 +29,84 @@ class CStore:
     def __init__(self, destination: Destination, calling_ae_title: str, timeout_s: float) -> None:
         self._peer = Peer(destination.host, destination.port, destination.ae_title, calling_ae_title, timeout_s)
 
-    def send(self, files: Sequence[Path]) -> Iterator[Outcome]:
-        """One Outcome per file, in order. After the one at which the peer is lost, none of its batch is tried: all are retryable."""
+    def send(self, files: Sequence[Path]) -> Generator[Outcome, None, None]:
+        """One Outcome per file, in order. Once the peer is lost, what is left for that association isn't tried, but retryable."""
         for batch in _batches([_look(path) for path in files]):
-            yield from self._send_batch(batch)
+            line = _Line(self._peer, _contexts(batch))
+            try:
+                for item in batch:
+                    yield item if isinstance(item, Outcome) else line.send(item)
+            finally:
+                line.close()
 
-    def _send_batch(self, batch: Sequence[_Sendable | Outcome]) -> Iterator[Outcome]:
-        contexts = _contexts(batch)
+
+class _Line:
+    """An association, made for the first file; after the first trouble every file has the same Outcome."""
+
+    def __init__(self, peer: Peer, contexts: Sequence[Context]) -> None:
+        self._peer, self._contexts = peer, contexts
+        self._association: Association | None = None
+        self._trouble: Outcome | None = None
+
+    def send(self, item: _Sendable) -> Outcome:
+        if self._trouble:
+            return self._trouble
         try:
-            assoc = Association(self._peer, contexts) if contexts else None
+            self._association = self._association or Association(self._peer, self._contexts)
+            return _store(self._association, item)
         except (PacsUnreachable, AssociationRejected) as exc:
-            unsent = Outcome(False, exc.retryable, str(exc))
-            yield from (item if isinstance(item, Outcome) else unsent for item in batch)
-            return
-        trouble: Outcome | None = None
-        try:
-            for item in batch:
-                if isinstance(item, Outcome) or assoc is None:
-                    yield item
-                    continue
-                if trouble is None:
-                    try:
-                        outcome = _store(assoc, item)
-                    ...
-        finally:
-            ...
+            self._trouble = Outcome(False, exc.retryable, str(exc))
+            return self._trouble
+
+    def close(self) -> None:
+        if self._association and self._trouble:
+            self._association.abort()
+        elif self._association:
+            self._association.release()
+
+
+def _store(assoc: Association, item: _Sendable) -> Outcome:
+    if not assoc.accepts(item.context):
+        sop_class, syntax = (UID(uid).name for uid in item.context)
+        return Outcome(False, False, f"presentation context not accepted: {sop_class} in {syntax}")
+    try:
+        dataset = item.path.open("rb")
+    except OSError as exc:
+        return _unreadable(item.path, exc)
+    with dataset:
+        dataset.seek(item.dataset_offset)
+        return outcome_of(assoc.store(item.context, item.sop_instance_uid, dataset))
+
+
+def _look(path: Path) -> _Sendable | Outcome:
+    try:
+        meta, offset = split_dataset(path)
+        context = Context(str(meta.MediaStorageSOPClassUID), str(meta.TransferSyntaxUID))
+        return _Sendable(path, context, str(meta.MediaStorageSOPInstanceUID), offset)
+    except OSError as exc:
+        return _unreadable(path, exc)
+    except Exception:  # noqa: BLE001 - a broken file can raise anything; it is an Outcome
+        return Outcome(False, False, f"{path.name}: not a DICOM file with File Meta Information")
+
+
+def _unreadable(path: Path, exc: OSError) -> Outcome:
+    """A file that is gone won't come back; one that can't be read now may be readable later."""
+    return Outcome(False, not isinstance(exc, FileNotFoundError), f"{path.name} can't be read: {exc.strerror}")
+
+
+def _batches(items: Sequence[_Sendable | Outcome]) -> Iterator[list[_Sendable | Outcome]]:
+    """Runs of items, each with no more presentation contexts than an association holds."""
+    batch: list[_Sendable | Outcome] = []
+    contexts: set[Context] = set()
+    for item in items:
+        context = {item.context} if isinstance(item, _Sendable) else set()
+        if len(contexts | context) > MAX_CONTEXTS:
+            yield batch
+            batch, contexts = [], set()
+        batch.append(item)
+        contexts |= context
+    yield batch
+
+
+def _contexts(items: Sequence[_Sendable | Outcome]) -> list[Context]:
+    return list(dict.fromkeys(item.context for item in items if isinstance(item, _Sendable)))

@@ -71,7 +71,9 @@ def read_acceptance(pdu: bytes) -> Acceptance:
         decoded.decode(pdu)
         answer = decoded.to_primitive()
         results = answer.presentation_context_definition_results_list
-        return Acceptance(frozenset(r.context_id for r in results if r.result == 0), answer.maximum_length_received or 0)
+        return Acceptance(
+            frozenset(r.context_id for r in results if r.context_id is not None and r.result == 0), answer.maximum_length_received or 0
+        )
     except Exception as exc:  # foreign bytes: pynetdicom's decoder raises whatever they trip over
         raise ValueError("not an A-ASSOCIATE-AC") from exc
 

@@ -1,6 +1,6 @@
 """What a transport is: files in, one outcome each."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -20,9 +20,10 @@ class Outcome:
 
 
 class Transport(Protocol):
-    def send(self, files: Sequence[Path]) -> Iterator[Outcome]:
+    def send(self, files: Sequence[Path]) -> Generator[Outcome, None, None]:
         """Send files over as few connections as they need; yields one Outcome per file, in order, as each is answered.
 
+        Nothing is sent ahead of what is asked for; closing the generator ends the connection in order.
         Trouble with the destination is an Outcome, never an exception.
         """
         ...

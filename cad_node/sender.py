@@ -1,0 +1,117 @@
+"""The sending process: one thread per destination, so that a PACS that is down delays no other."""
+
+import random
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+
+from cad_node.deliver.transport import Outcome, Transport
+from cad_node.errors import LeaseLost
+from cad_node.lifecycle import backoff_s
+from cad_node.log import get_logger
+from cad_node.poller import poll
+from cad_node.settings import Settings
+from cad_node.store.deliveries import ClaimedDelivery, Deliveries
+
+log = get_logger()
+
+Clock = Callable[[], datetime]
+
+_BATCH = 20  # deliveries claimed at once: they share an association
+_NEVER = threading.Event()
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """Claims what is due, sends it, records each Outcome; built in app.py.
+
+    transports: destination name -> how it is reached.
+    name: of this process, as the supervisor knows it: it gives back what a dead sender held.
+    """
+
+    settings: Settings
+    deliveries: Deliveries
+    transports: Mapping[str, Transport]
+    clock: Clock
+    rng: random.Random
+    name: str
+
+    def run(self, stop: threading.Event) -> None:
+        """Send until `stop` is set; then finish the present files and give back the rest."""
+        threads = [
+            threading.Thread(target=self._serve, args=(destination, stop), name=f"send {destination}") for destination in self.transports
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    def _serve(self, destination: str, stop: threading.Event) -> None:
+        poll(lambda: self.send_due(destination, stop) > 0, self.settings.queue.poll_s, stop)
+
+    def send_due(self, destination: str, stop: threading.Event = _NEVER) -> int:
+        """Send one batch of what is due for `destination`. Returns how many deliveries were claimed."""
+        claims = self.deliveries.claim(destination, self.name, self.clock(), self.settings.queue.lease_s, _BATCH)
+        if claims:
+            with self._alive(claims), closing(self.transports[destination].send([claim.path for claim in claims])) as outcomes:
+                self._settle_each(destination, claims, outcomes, stop)
+        return len(claims)
+
+    def _settle_each(self, destination: str, claims: Sequence[ClaimedDelivery], outcomes: Iterator[Outcome], stop: threading.Event) -> None:
+        for index, claim in enumerate(claims):
+            if stop.is_set():
+                for unsent in claims[index:]:
+                    self._move(unsent, self._give_back)
+                return
+            outcome = next(outcomes)
+            self._move(claim, partial(self._settle, destination, outcome))
+
+    def _move(self, claim: ClaimedDelivery, settle: Callable[[ClaimedDelivery], None]) -> None:
+        """A delivery that was taken away, or cancelled, is no longer ours to settle; the next one may be."""
+        try:
+            settle(claim)
+        except LeaseLost as exc:
+            log.warning("delivery.lost", delivery=claim.id, job=claim.job_id, reason=str(exc))
+
+    def _settle(self, destination: str, outcome: Outcome, claim: ClaimedDelivery) -> None:
+        now = self.clock()
+        event = {"delivery": claim.id, "job": claim.job_id, "destination": destination, "attempt": claim.attempt, "reason": outcome.reason}
+        if outcome.delivered:
+            self.deliveries.deliver(claim, outcome.reason, now)
+            log.info("delivery.done", **event)
+        elif outcome.retryable:
+            wait_s = backoff_s(claim.attempt, self.settings.sender.backoff_first_s, self.settings.sender.backoff_longest_s, self.rng)
+            self.deliveries.back_off(claim, outcome.reason, now + timedelta(seconds=wait_s), now)
+            log.warning("delivery.backs_off", wait_s=round(wait_s), **event)
+        else:
+            self.deliveries.fail(claim, outcome.reason, now)
+            log.error("delivery.failed", **event)
+
+    def _give_back(self, claim: ClaimedDelivery) -> None:
+        now = self.clock()
+        self.deliveries.back_off(claim, "not sent: the node was stopped", now, now)
+
+    @contextmanager
+    def _alive(self, claims: Sequence[ClaimedDelivery]) -> Iterator[None]:
+        """Extend the leases from a thread of its own for as long as the sending takes."""
+        done = threading.Event()
+
+        def beat() -> None:
+            while not done.wait(self.settings.queue.lease_s / 3):
+                try:
+                    self.deliveries.heartbeat(claims, self.clock(), self.settings.queue.lease_s)
+                except LeaseLost as exc:
+                    log.warning("delivery.lease_lost", reason=str(exc))
+                except Exception:
+                    log.exception("delivery.heartbeat_failed")
+
+        thread = threading.Thread(target=beat, name="delivery heartbeat", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            thread.join()
