@@ -25,11 +25,20 @@ class BuiltObject:
     dataset: Dataset
 
 
-def prepare(study: Study, series_instance_uid: str, manifest: Manifest) -> Volume:
-    """Load the series that the job names. Raises UnusableSeries if it is gone or the manifest's bounds don't hold."""
-    series = next((s for s in study.series if s.series_instance_uid == series_instance_uid), None)
+def prepare(study: Study, series_instance_uid: str | None, manifest: Manifest) -> Volume:
+    """Load the series that the job names; where it names none, the one the manifest takes now.
+
+    Raises UnusableSeries if it is gone or the manifest's bounds don't hold.
+    """
+    if series_instance_uid is None:
+        choice = manifest.choose(study)
+        if choice.refusal:
+            raise UnusableSeries(choice.refusal, "", choice.sentence)
+        series = choice.series
+    else:
+        series = next((s for s in study.series if s.series_instance_uid == series_instance_uid), None)
     if series is None:
-        raise UnusableSeries(Refusal.NO_MATCHING_SERIES, series_instance_uid, "isn't in the study any more; send it again")
+        raise UnusableSeries(Refusal.NO_MATCHING_SERIES, series_instance_uid or "", "isn't in the study any more; send it again")
     return load_volume(series, manifest.accepts.slice_spacing_mm, manifest.accepts.pixel_spacing_mm)
 
 

@@ -22,6 +22,7 @@ class Archive:
         self._ae.supported_contexts = AllStoragePresentationContexts
         self._ae.add_supported_context(Verification)
         self._received: dict[str, Path] = {}
+        self.contradictions: list[str] = []  # SOP Instance UIDs that came twice with different contents
         self.port = 0
 
     def __enter__(self) -> "Archive":
@@ -40,7 +41,9 @@ class Archive:
     def _store(self, event: Any) -> int:  # Any: pynetdicom's events carry their attributes dynamically
         request = event.request
         name = f"{event.dataset.get('Modality', 'OT')}-{request.AffectedSOPInstanceUID}.dcm"
-        path = self._folder / name
-        path.write_bytes(event.encoded_dataset())
+        path, content = self._folder / name, event.encoded_dataset()
+        if (earlier := self._received.get(request.AffectedSOPInstanceUID)) and earlier.read_bytes() != content:
+            self.contradictions.append(request.AffectedSOPInstanceUID)
+        path.write_bytes(content)
         self._received[request.AffectedSOPInstanceUID] = path
         return 0x0000
