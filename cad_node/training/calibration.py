@@ -20,8 +20,16 @@ class Calibration:
 
 
 def fit_calibration(logits: NDArray[np.float32], labels: NDArray[np.float32]) -> Calibration:
-    """The line with the least cross-entropy on these patches: on validation data, never on those trained on."""
-    fit = LogisticRegression(C=1e6).fit(logits[:, np.newaxis], labels)
+    """The line with the least cross-entropy on these patches: on validation data, never on those trained on.
+
+    Labels are drawn in from 0 and 1 as Platt does (Probabilistic outputs for support vector machines, 1999),
+    without which perfectly separated patches give an endless slope.
+    """
+    positives = labels.sum()
+    target = np.where(labels == 1, (positives + 1) / (positives + 2), 1 / (len(labels) - positives + 2))
+    twice = np.concatenate([logits, logits])[:, np.newaxis]
+    classes = np.repeat([1, 0], len(labels))
+    fit = LogisticRegression(C=1e6).fit(twice, classes, np.concatenate([target, 1 - target]))
     return Calibration(float(fit.coef_[0, 0]), float(fit.intercept_[0]))
 
 

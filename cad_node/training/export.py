@@ -2,9 +2,10 @@
 
 import hashlib
 import logging
+import warnings
 from pathlib import Path
-from shutil import copyfile
 from string import Template
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import onnxruntime
@@ -17,7 +18,7 @@ from cad_node.manifest import read_manifest
 from cad_node.training.calibration import CalibratedNetwork, Calibration
 from cad_node.training.card import fill_card
 from cad_node.training.checkpoint import Checkpoint, restore_network
-from cad_node.training.metrics import MIN_SENSITIVITY, Metrics, read_metrics
+from cad_node.training.metrics import MIN_SENSITIVITY, Metrics, read_metrics, write_metrics
 from cad_node.training.recipes import Recipe
 
 OPSET = 20
@@ -42,29 +43,39 @@ def export(recipe: Recipe, checkpoint: Path, metrics: Path, models_dir: Path, ve
     if (state.plan.recipe, state.epoch, state.plan.seed) != (measured.recipe, measured.best_epoch, measured.seed):
         raise ExportError(f"{metrics}: measured on another checkpoint than {checkpoint}; run `cad-node evaluate` on this one")
     network = CalibratedNetwork(restore_network(recipe, state), Calibration(measured.calibration_scale, measured.calibration_offset)).eval()
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=models_dir) as temporary:  # the folder appears whole or not at all
+        unfinished = Path(temporary) / recipe.name / version
+        _write_folder(recipe, network, measured, version, unfinished)
+        read_manifest(unfinished)
+        unfinished.rename(folder)
+    return folder
+
+
+def _write_folder(recipe: Recipe, network: nn.Module, measured: Metrics, version: str, folder: Path) -> None:
     (folder / "golden").mkdir(parents=True)
     patches = recipe.golden_patches()
     _write_graph(network, patches, folder / "model.onnx")
     _write_golden(network, patches, folder)
     _write_manifest(recipe, measured, version, folder)
     (folder / "MODEL_CARD.md").write_text(fill_card(recipe.texts / "MODEL_CARD.md", measured, version), encoding="utf-8")
-    copyfile(metrics, folder / "metrics.json")
-    read_manifest(folder)
-    return folder
+    write_metrics(measured, folder / "metrics.json")
 
 
 def _write_graph(network: nn.Module, patches: NDArray[np.float32], file: Path) -> None:
-    logging.getLogger("torch.onnx").setLevel(logging.WARNING)
-    program = torch.onnx.export(
-        network,
-        (torch.from_numpy(patches),),
-        dynamo=True,
-        opset_version=OPSET,
-        input_names=["patches"],
-        output_names=["scores"],
-        dynamic_shapes={"patches": {0: torch.export.Dim("batch")}},
-        verbose=False,
-    )
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it warns that torchvision isn't there
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # torch's exporter copies a class that torch deprecates
+        program = torch.onnx.export(
+            network,
+            (torch.from_numpy(patches),),
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=["patches"],
+            output_names=["scores"],
+            dynamic_shapes={"patches": {0: torch.export.Dim("batch")}},
+            verbose=False,
+        )
     if program is None:
         raise ExportError(f"{file}: torch.onnx.export gave no program")
     program.save(file, external_data=False)

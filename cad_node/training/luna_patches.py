@@ -87,7 +87,10 @@ def _read(files: Files, source: Path, name: str) -> bytes:
 
 def _parse_labels(file: Path, content: bytes) -> list[tuple[str, int]]:
     """Lines `path label`, the path within the set."""
-    rows = [line.split() for line in content.decode("utf-8").splitlines() if line.strip()]
+    try:
+        rows = [line.split() for line in content.decode("utf-8").splitlines() if line.strip()]
+    except UnicodeDecodeError as exc:
+        raise DataError(f"{file}: not text: {exc}") from exc
     for row in rows:
         if len(row) != 2 or row[1] not in ("0", "1") or ".." in row[0] or row[0].startswith("/"):
             raise DataError(f"{file}: line {' '.join(row)!r} isn't an image path and a label 0 or 1")
