@@ -125,7 +125,8 @@ def run_worker(settings: Settings, device: str, stop: threading.Event) -> None:
 def run_sender(settings: Settings, stop: threading.Event) -> None:
     """Every destination."""
     store = open_store(settings)
-    Sender(settings, store.deliveries, transports(settings), now, random.Random()).run(stop)  # noqa: S311 - jitter
+    name = process_name("sender", os.getpid())
+    Sender(settings, store.deliveries, transports(settings), now, random.Random(), name).run(stop)  # noqa: S311 - jitter
 
 
 def transports(settings: Settings) -> Mapping[str, Transport]:

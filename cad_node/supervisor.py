@@ -64,6 +64,7 @@ class Supervisor:
         code = child.process.poll()
         if code is None:
             return 0
+        _close(child.process)
         log.error("process.died", process=child.name, pid=child.process.pid, status=code)
         self._report(child.name, child.process.pid)
         if code == EX_CONFIG:
@@ -92,3 +93,10 @@ class Supervisor:
                 log.error("process.killed", pid=process.pid, reason=f"not drained after {self._drain_s:.0f} s")
                 process.kill()
                 process.wait()
+            _close(process)
+
+
+def _close(process: subprocess.Popen[bytes]) -> None:
+    """Let go of an ended process' pipe."""
+    if process.stdin:
+        process.stdin.close()

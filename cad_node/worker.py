@@ -119,7 +119,7 @@ class Worker:
 
     def _load(self, job: ClaimedJob) -> Volume:
         model = self._model(job)
-        return pipeline.prepare(self.studies.load(job.study_instance_uid), job.series_instance_uid, model.manifest)
+        return pipeline.prepare(self.studies.load(job.study_instance_uid, job.revision), job.series_instance_uid, model.manifest)
 
     def _model(self, job: ClaimedJob) -> Model:
         model = self.models[job.model_name, job.model_version]

@@ -1,0 +1,268 @@
+"""The worker: every way a job can end is a move of its row, and the next study is prepared beside the present one."""
+
+import random
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pydicom.sr.coding import Code
+
+from cad_node.errors import ManifestError, Refusal, UnusableSeries
+from cad_node.findings import Findings, Organ, Region
+from cad_node.inference.model import load_model
+from cad_node.lifecycle import DeliveryState, JobState
+from cad_node.manifest import ModelFolder, read_manifest
+from cad_node.output.seg import build_seg
+from cad_node.output.sr import build_sr
+from cad_node.settings import Queue
+from cad_node.shipped import shipped
+from cad_node.store.database import Database
+from cad_node.store.jobs import JobDetail, Jobs
+from cad_node.store.studies import NewJob, ReceivedInstance, Studies
+from cad_node.worker import Worker, describe
+from tests.factory import ct_study, save_study
+
+KEY = ("lung_nodule_ct", "1.0.0")
+MODEL = load_model(ModelFolder(path := shipped("models") / "lung_nodule_ct" / "1.0.0", read_manifest(path)), "cpu", threads=1)
+
+
+class Clock:
+    """Real time that tests can push forward."""
+
+    def __init__(self) -> None:
+        self.ahead = timedelta()
+
+    def __call__(self) -> datetime:
+        return datetime.now(UTC) + self.ahead
+
+
+def one_organ(volume, manifest, score) -> Findings:
+    """A task that finds no nodule and delineates the box of the factory's study."""
+    return Findings((), (Organ("Left lung", Code("44029006", "SCT", "Left lung"), Region((0, 16, 16), np.ones((4, 32, 32), bool))),))
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def worker(database: Database, tmp_path: Path, clock: Clock) -> Worker:
+    return Worker(
+        name="worker under test",
+        models={KEY: MODEL},
+        tasks={"detect_nodules": one_organ},
+        builders={"seg": build_seg, "sr": build_sr},
+        objects_by_destination={"pacs1": ("seg", "sr"), "pacs2": ("sr",)},
+        studies=Studies(database),
+        jobs=Jobs(database),
+        results_dir=tmp_path / "results",
+        node_uid=uuid.UUID(int=1),
+        queue=Queue(lease_s=1, poll_s=0.02, max_attempts=2, backoff_first_s=10, backoff_longest_s=10),
+        clock=clock,
+        rng=random.Random(1),
+    )
+
+
+@pytest.fixture
+def queue_study(worker: Worker, tmp_path: Path) -> Callable[..., int]:
+    """Index a study of four images with one queued job; returns the job's number."""
+
+    def _queue_study(**change: object) -> int:
+        datasets = ct_study(slices=4)
+        for ds in datasets:
+            for keyword, value in change.items():
+                setattr(ds, keyword, value)
+        files = save_study(datasets, tmp_path / datasets[0].StudyInstanceUID)
+        for ds, file in zip(datasets, files, strict=True):
+            uids = ds.StudyInstanceUID, ds.SeriesInstanceUID, ds.SOPInstanceUID, ds.SOPClassUID
+            worker.studies.index(
+                ReceivedInstance(*uids, ds.file_meta.TransferSyntaxUID, "CT", file, ds.SOPInstanceUID, {}, False), worker.clock()
+            )
+        (evidence,) = [e for e in worker.studies.receiving() if e.study_instance_uid == datasets[0].StudyInstanceUID]
+        job = NewJob(*KEY, datasets[0].SeriesInstanceUID, 0, None, "")
+        worker.studies.settle(evidence.study_instance_uid, 1, [job], worker.clock(), last_instance_at=evidence.last_instance_at)
+        return worker.jobs.list(None, 1)[0].id
+
+    return _queue_study
+
+
+def end_of(worker: Worker, job_id: int) -> JobDetail:
+    """Let the worker run its one due job."""
+    assert worker.work_once()
+    return worker.jobs.show(job_id)
+
+
+def failing(error: Exception) -> Callable[..., Findings]:
+    def task(volume, manifest, score) -> Findings:
+        raise error
+
+    return task
+
+
+def test_a_finished_job_has_its_files_and_a_delivery_for_each_destination_that_wants_the_object(worker, queue_study):
+    job = end_of(worker, queue_study())
+
+    assert job.summary.state == JobState.DONE
+    assert sorted((delivery.destination, delivery.state) for delivery in job.deliveries) == [
+        ("pacs1", DeliveryState.PENDING),
+        ("pacs1", DeliveryState.PENDING),
+        ("pacs2", DeliveryState.PENDING),
+    ]
+    assert {result.builder for result in job.results} == {"seg", "sr"}
+    assert all(result.path.is_file() for result in job.results)
+    assert set(job.summary.timings_s) == {"load", "prepare", "infer", "build"}
+
+
+def test_a_study_the_model_cannot_take_is_refused_with_a_code_and_a_sentence(worker, queue_study):
+    job = end_of(worker, queue_study(ImageOrientationPatient=[0, 1, 0, 0, 0, -1]))
+
+    assert job.summary.state == JobState.REFUSED
+    assert job.summary.reason_code
+    assert job.summary.series_instance_uid in job.summary.reason
+
+
+def test_anatomy_that_is_not_there_is_a_refusal_too(worker, queue_study):
+    task = failing(UnusableSeries(Refusal.ANATOMY_NOT_FOUND, "1.2.3", "no lungs"))
+
+    job = end_of(replace(worker, tasks={"detect_nodules": task}), queue_study())
+
+    assert (job.summary.state, job.summary.reason_code) == (JobState.REFUSED, Refusal.ANATOMY_NOT_FOUND)
+
+
+def test_a_failure_is_tried_again_later_and_fails_after_the_last_attempt(worker, clock, queue_study):
+    broken = replace(worker, tasks={"detect_nodules": failing(ValueError("patient Doe^John"))})
+    job_id = queue_study()
+
+    first = end_of(broken, job_id)
+    at_once = broken.work_once()
+    clock.ahead += timedelta(seconds=15)
+    last = end_of(broken, job_id)
+
+    assert first.summary.state == JobState.QUEUED
+    assert at_once is False
+    assert last.summary.state == JobState.FAILED
+    assert "ValueError" in last.summary.reason
+    assert "Doe" not in last.summary.reason
+
+
+def test_a_model_that_cannot_be_loaded_leaves_its_reason_on_the_job(worker, queue_study):
+    broken = replace(worker, models={KEY: ManifestError(Path("model.toml"), "golden", "differs")})
+
+    job = end_of(broken, queue_study())
+
+    assert job.summary.state == JobState.QUEUED
+    assert "model.toml: golden: differs" in job.summary.reason
+
+
+def test_the_result_of_a_job_that_was_cancelled_meanwhile_is_discarded(worker, queue_study):
+    job_id = queue_study()
+
+    def cancelled_meanwhile(volume, manifest, score) -> Findings:
+        worker.jobs.cancel(job_id, worker.clock())
+        return one_organ(volume, manifest, score)
+
+    job = end_of(replace(worker, tasks={"detect_nodules": cancelled_meanwhile}), job_id)
+
+    assert job.summary.state == JobState.CANCELLED
+    assert job.results == ()
+    assert job.deliveries == ()
+
+
+def test_a_job_that_runs_longer_than_its_lease_is_kept_alive_by_the_heartbeat(worker, queue_study):
+    def slow(volume, manifest, score) -> Findings:
+        time.sleep(1.8)
+        assert worker.jobs.lose_expired(worker.clock(), 2) == []
+        return one_organ(volume, manifest, score)
+
+    job = end_of(replace(worker, tasks={"detect_nodules": slow}), queue_study())
+
+    assert job.summary.state == JobState.DONE
+
+
+def test_the_next_study_is_loaded_while_the_present_one_is_analysed(worker, queue_study):
+    first, second = queue_study(), queue_study()
+    seen, stop = [], threading.Event()
+
+    def look_at_the_other(volume, manifest, score) -> Findings:
+        time.sleep(0.5)
+        seen.append(worker.jobs.show(second).summary.state)
+        if len(seen) == 2:
+            stop.set()
+        return one_organ(volume, manifest, score)
+
+    replace(worker, tasks={"detect_nodules": look_at_the_other}).run(stop)
+
+    assert seen[0] == JobState.RUNNING
+    assert {worker.jobs.show(job).summary.state for job in (first, second)} == {JobState.DONE}
+
+
+def test_a_job_that_has_lost_a_worker_runs_alone(worker, queue_study):
+    suspect, innocent = queue_study(), queue_study()
+    worker.jobs.claim("a worker that died", [KEY], worker.clock(), 60)
+    worker.jobs.lose_worker("a worker that died", worker.clock(), 2)
+    seen, stop = [], threading.Event()
+
+    def look_at_the_other(volume, manifest, score) -> Findings:
+        time.sleep(0.3)
+        seen.append({job: worker.jobs.show(job).summary.state for job in (suspect, innocent)})
+        if len(seen) == 2:
+            stop.set()
+        return one_organ(volume, manifest, score)
+
+    replace(worker, tasks={"detect_nodules": look_at_the_other}).run(stop)
+
+    assert seen[0] == {suspect: JobState.RUNNING, innocent: JobState.QUEUED}
+
+
+def test_stopping_finishes_the_present_job_and_gives_the_prepared_one_back(worker, queue_study):
+    first, second = queue_study(), queue_study()
+    stop = threading.Event()
+
+    def stop_meanwhile(volume, manifest, score) -> Findings:
+        time.sleep(0.5)  # the other is prepared by now
+        stop.set()
+        return one_organ(volume, manifest, score)
+
+    replace(worker, tasks={"detect_nodules": stop_meanwhile}).run(stop)
+
+    assert worker.jobs.show(first).summary.state == JobState.DONE
+    given_back = worker.jobs.show(second).summary
+    assert (given_back.state, given_back.attempt) == (JobState.QUEUED, 0)
+
+
+def test_a_job_run_twice_writes_the_same_bytes(worker, queue_study, tmp_path):
+    job_id = queue_study()
+    writes = {}
+
+    def killed_before_the_commit(*_args, **_kwargs) -> None:
+        for file in (tmp_path / "results").rglob("*.dcm"):
+            writes.setdefault(file.name, []).append(file.read_bytes())
+        raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Jobs, "finish", killed_before_the_commit)
+        for _ in range(2):
+            with pytest.raises(KeyboardInterrupt):
+                worker.work_once()
+            worker.jobs.lose_worker(worker.name, worker.clock(), max_crashes=9)
+            time.sleep(1.1)  # another second on the clock must not show in the objects
+
+    assert {name: first == second for name, (first, second) in writes.items()} == {"seg.dcm": True, "sr.dcm": True}
+    assert end_of(worker, job_id).summary.state == JobState.DONE
+
+
+def test_a_foreign_error_is_told_by_type_and_place_alone():
+    try:
+        end_of.__wrapped__  # noqa: B018
+    except AttributeError as exc:
+        described = describe(exc)
+
+    assert described.startswith("AttributeError at ")
+    assert "__wrapped__" not in described
