@@ -112,8 +112,8 @@ class Manifest(_Table):
     version: Annotated[str, StringConstraints(pattern=rf"^{_VERSION.pattern}$")]
     title: str
     manufacturer: str
-    task: str  # a key of app.TASKS
-    objects: tuple[str, ...]  # keys of app.BUILDERS
+    task: str  # a key of TASKS, app/worker.py
+    objects: tuple[str, ...]  # keys of BUILDERS, app/worker.py
     accepts: Accepts
     graph: Graph
     patches: Patches

@@ -21,7 +21,7 @@ Task = Callable[[Volume, Manifest, Score], Findings]
 
 @dataclass(frozen=True, slots=True)
 class BuiltObject:
-    builder: str  # the key in app.BUILDERS
+    builder: str  # the key in BUILDERS, app/worker.py
     dataset: Dataset
 
 

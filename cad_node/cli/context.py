@@ -1,7 +1,8 @@
-"""What most commands begin with: the settings, the store, a console, and the choice of table or JSON."""
+"""What commands share: how errors reach a person, the settings, a console, and the choice of table or JSON."""
 
 import json
 import os
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict, fields
 from datetime import datetime
@@ -10,14 +11,27 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
+from cad_node.errors import CadNodeError, ProviderMissing, SettingsError
+from cad_node.lifecycle import IllegalMove
 from cad_node.log import configure_logging
 from cad_node.settings import Settings, read_settings
+from cad_node.supervisor import EX_CONFIG
 
 console = Console()
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+
+
+def run(app: typer.Typer) -> None:
+    """Run a command line; the node's own errors are a line, not a traceback."""
+    try:
+        app()
+    except (CadNodeError, IllegalMove) as error:
+        Console(stderr=True).print(f"[bold red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
+        sys.exit(EX_CONFIG if isinstance(error, SettingsError | ProviderMissing) else 1)
 
 
 def settings() -> Settings:

@@ -8,7 +8,7 @@ from rich.console import Group
 from rich.live import Live
 from rich.table import Table
 
-from cad_node.app import now, open_store
+from cad_node.app.start import now, open_store
 from cad_node.cli.context import AsJson, cell, console, print_json, record, settings, show
 from cad_node.lifecycle import JobState
 from cad_node.store.jobs import JobSummary

@@ -1,18 +1,14 @@
-"""cad-node: the root command, and how errors reach a person."""
+"""cad-node: the root command."""
 
 import os
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from cad_node import __version__
 from cad_node.cli import config, demo, jobs, models, network, processes, studies, training
-from cad_node.errors import CadNodeError, ProviderMissing, SettingsError
-from cad_node.lifecycle import IllegalMove
-from cad_node.supervisor import EX_CONFIG
+from cad_node.cli.context import run
 
 app = typer.Typer(
     name="cad-node",
@@ -51,9 +47,5 @@ def root(
 
 
 def main() -> None:
-    """Run the command line; the node's own errors are a line, not a traceback."""
-    try:
-        app()
-    except (CadNodeError, IllegalMove) as error:
-        Console(stderr=True).print(f"[bold red]error:[/] {error}", markup=True, highlight=False, soft_wrap=True)
-        sys.exit(EX_CONFIG if isinstance(error, SettingsError | ProviderMissing) else 1)
+    """Run the command line."""
+    run(app)

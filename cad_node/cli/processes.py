@@ -1,4 +1,4 @@
-"""serve, scp, worker, sender: the processes of the node."""
+"""serve, scp, worker, sender: the processes of the node. Each imports only what it needs: the listener stays small."""
 
 import os
 import signal
@@ -8,8 +8,7 @@ from typing import Annotated
 
 import typer
 
-from cad_node import app as node
-from cad_node.cli.context import settings
+from cad_node.cli.context import run, settings
 
 app = typer.Typer()
 
@@ -19,13 +18,17 @@ Supervised = Annotated[bool, typer.Option("--supervised", hidden=True, help="Als
 @app.command()
 def serve() -> None:
     """Run the whole node: listener, a worker per device, sender. They are restarted when they die; SIGTERM drains them."""
-    raise typer.Exit(node.serve(settings(), _stop_event()))
+    from cad_node.app.serve import run_all
+
+    raise typer.Exit(run_all(settings(), _stop_event()))
 
 
 @app.command()
 def scp(supervised: Supervised = False) -> None:
     """Run only the DICOM listener: it receives studies and queues a job for each model that wants one."""
-    node.run_scp(settings(), _stop_event(supervised))
+    from cad_node.app.scp import run_scp
+
+    run_scp(settings(), _stop_event(supervised))
 
 
 @app.command()
@@ -34,13 +37,17 @@ def worker(
     supervised: Supervised = False,
 ) -> None:
     """Run only a worker: it takes queued jobs, one after another, and runs their models on DEVICE."""
-    node.run_worker(settings(), device, _stop_event(supervised))
+    from cad_node.app.worker import run_worker
+
+    run_worker(settings(), device, _stop_event(supervised))
 
 
 @app.command()
 def sender(supervised: Supervised = False) -> None:
     """Run only the sender: it pushes finished results to every destination, each at its own pace."""
-    node.run_sender(settings(), _stop_event(supervised))
+    from cad_node.app.sender import run_sender
+
+    run_sender(settings(), _stop_event(supervised))
 
 
 def _stop_event(until_stdin_ends: bool = False) -> threading.Event:
@@ -56,3 +63,7 @@ def _stop_event(until_stdin_ends: bool = False) -> threading.Event:
 def _await_end_of_stdin(stop: threading.Event) -> None:
     os.read(sys.stdin.fileno(), 1)  # nothing is ever written; not through sys.stdin, whose lock would outlive the process' end
     stop.set()
+
+
+if __name__ == "__main__":
+    run(app)

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from cad_node.app import open_store
+from cad_node.app.start import open_store
 from cad_node.cli.context import AsJson, settings, show
 
 app = typer.Typer(no_args_is_help=True, help="See what was received.")

@@ -27,7 +27,7 @@ class Archive:
 
     def __enter__(self) -> "Archive":
         server = self._ae.start_server(("127.0.0.1", 0), block=False, evt_handlers=[(evt.EVT_C_STORE, self._store)])
-        assert server is not None
+        assert server is not None and server.socket is not None  # noqa: PT018 - not blocking, it listens
         self.port = server.socket.getsockname()[1]
         return self
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from cad_node.app import Store, open_store
+from cad_node.app.start import Store, open_store
 from cad_node.deliver.cstore import CStore
 from cad_node.deliver.gather import Sendable
 from cad_node.demo.archive import AE_TITLE, Archive

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from pydicom import dcmread
 
-from cad_node.app import Store, open_store
+from cad_node.app.start import Store, open_store
 from cad_node.deliver.cstore import CStore
 from cad_node.demo.archive import AE_TITLE, Archive
 from cad_node.lifecycle import DeliveryState, JobState
