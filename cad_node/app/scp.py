@@ -1,0 +1,26 @@
+"""The receiving process: the listener, and the settling of complete studies into jobs."""
+
+import threading
+
+from cad_node.app.start import now, open_store, usable_models
+from cad_node.poller import poll
+from cad_node.receive.completeness import settle_complete_studies
+from cad_node.receive.scp import StorageScp
+from cad_node.settings import Settings
+from cad_node.store.files import Spool
+
+
+def run_scp(settings: Settings, stop: threading.Event) -> None:
+    """The listener, and the settling of complete studies into jobs."""
+    store = open_store(settings)
+    manifests = [folder.manifest for folder in usable_models(settings)]
+    spool = Spool(settings.spool_dir, settings.scp.min_free_mb)
+    spool.clear_temporary()
+
+    def settle() -> bool:
+        store.jobs.lose_expired(now(), settings.queue.max_crashes)
+        store.deliveries.lose_expired(now())
+        return bool(settle_complete_studies(store.studies, manifests, settings.completeness, now()))
+
+    with StorageScp(settings.scp, settings.node.ae_title, spool, store.studies, now):
+        poll(settle, settings.queue.poll_s, stop)

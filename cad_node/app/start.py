@@ -1,0 +1,57 @@
+"""What every process begins with: the rows, the clock, the models that are sound, its own name."""
+
+import socket
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from cad_node.log import get_logger
+from cad_node.manifest import ModelFolder, read_models
+from cad_node.settings import Settings
+from cad_node.store.database import Database
+from cad_node.store.deliveries import Deliveries
+from cad_node.store.jobs import Jobs
+from cad_node.store.migrate import require_current, upgrade
+from cad_node.store.studies import Studies
+
+log = get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """The rows, by what they are."""
+
+    database: Database
+    studies: Studies
+    jobs: Jobs
+    deliveries: Deliveries
+
+
+def open_store(settings: Settings) -> Store:
+    """Open the database. The embedded one is made and upgraded on the way; a server's must be current.
+
+    Raises SettingsError if it isn't, naming the command to run.
+    """
+    if not settings.database.url:
+        settings.node.data_dir.mkdir(parents=True, exist_ok=True)
+        upgrade(settings.database_url)
+    require_current(settings.database_url)
+    database = Database(settings.database_url)
+    return Store(database, Studies(database), Jobs(database), Deliveries(database))
+
+
+def now() -> datetime:
+    """The one clock of the processes."""
+    return datetime.now(UTC)
+
+
+def usable_models(settings: Settings) -> tuple[ModelFolder, ...]:
+    """The models whose folders are sound; what is wrong with the others is said once, and the node runs without them."""
+    folders, errors = read_models(settings.models.dir, settings.models.enabled)
+    for error in errors:
+        log.error("model.unusable", reason=str(error))
+    return folders
+
+
+def process_name(name: str, pid: int) -> str:
+    """Who holds a lease: host, process, pid."""
+    return f"{socket.gethostname()}/{name}/{pid}"
