@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import shutil
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
@@ -29,9 +30,9 @@ def database(database_url: str) -> Iterator[Database]:
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """The URL of a migrated database that only this test uses."""
     if request.param == "sqlite":
-        url = f"sqlite:///{tmp_path / 'cad_node.db'}"
-        upgrade(url)
-        yield url
+        copy = tmp_path / "cad_node.db"
+        shutil.copy(request.getfixturevalue("migrated_file"), copy)
+        yield f"sqlite:///{copy}"
         return
     create: Callable[..., str] = request.getfixturevalue("create_postgresql_database")
     yield create(template=request.getfixturevalue("migrated_template"))
@@ -44,6 +45,14 @@ def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
         return f"sqlite:///{tmp_path / 'cad_node.db'}"
     create: Callable[..., str] = request.getfixturevalue("create_postgresql_database")
     return create()
+
+
+@pytest.fixture(scope="session")
+def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated SQLite file to copy."""
+    file = tmp_path_factory.mktemp("sqlite") / "cad_node.db"
+    upgrade(f"sqlite:///{file}")
+    return file
 
 
 @pytest.fixture(scope="session")

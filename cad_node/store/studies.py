@@ -17,7 +17,6 @@ from cad_node.store.database import Database, insert_if_absent
 from cad_node.store.tables import ConflictRow, InstanceRow, JobRow, ResultRow, SeriesRow, StudyRow
 from cad_node.study import Instance, Series, Study
 
-
 _INSTANT = timedelta(microseconds=1)  # what databases tell apart
 
 

@@ -1,0 +1,91 @@
+"""What the tests of the store run in processes of their own, to race them or to kill them."""
+
+import time
+from collections.abc import Iterator
+from multiprocessing.connection import Connection
+from multiprocessing.synchronize import Barrier
+from pathlib import Path
+
+from sqlalchemy import event
+
+from cad_node.store.database import Database
+from cad_node.store.deliveries import Deliveries
+from cad_node.store.files import Spool
+from cad_node.store.jobs import Jobs
+from cad_node.store.migrate import upgrade
+from cad_node.store.studies import Studies
+from tests.store.arrivals import LEASE_S, MODEL, NOW, claim, received, results
+
+
+def upgrade_beside_the_others(url: str, _name: str, start: Barrier, out: Connection) -> None:
+    """Upgrade the database."""
+    start.wait()
+    upgrade(url)
+    out.send("upgraded")
+
+
+def claim_everything(url: str, worker: str, start: Barrier, out: Connection) -> None:
+    """Claim jobs until there are none; reports their ids."""
+    database = Database(url)
+    jobs = Jobs(database)
+    start.wait()
+    claimed = []
+    while job := jobs.claim(worker, [MODEL], NOW, LEASE_S):
+        claimed.append(job.id)
+    out.send(claimed)
+    database.dispose()
+
+
+def claim_deliveries(url: str, sender: str, start: Barrier, out: Connection) -> None:
+    """Claim deliveries by threes until there are none; reports their ids."""
+    database = Database(url)
+    deliveries = Deliveries(database)
+    start.wait()
+    claimed = []
+    while batch := deliveries.claim("pacs", sender, NOW, LEASE_S, 3):
+        assert len(batch) <= 3
+        claimed += [held.id for held in batch]
+    out.send(claimed)
+    database.dispose()
+
+
+def index_instances(url: str, _name: str, start: Barrier, out: Connection) -> None:
+    """Index the same 30 instances as everyone else; reports how many were new."""
+    database = Database(url)
+    studies = Studies(database)
+    start.wait()
+    out.send([number for number in range(30) if studies.index(received(number), NOW)])
+    database.dispose()
+
+
+def finish_and_hang(url: str, statement: str, out: Connection) -> None:
+    """Claim a job and hang inside finish(), right after the first statement that begins so."""
+    database = Database(url)
+    jobs = Jobs(database)
+    job = claim(jobs, worker="victim")
+
+    def hang(_connection, _cursor, executed, *_):
+        if executed.startswith(statement):
+            out.send(job.id)
+            time.sleep(600)
+
+    event.listen(database.engine, "after_cursor_execute", hang)
+    jobs.finish(job, results(job), {"pacs": ["seg", "sr"]}, NOW)
+
+
+def place_and_hang(root: Path, sop_uid: str, out: Connection) -> None:
+    """Hang in the middle of a file's content."""
+
+    def content() -> Iterator[bytes]:
+        yield b"half of it" * 10_000
+        out.send("half written")
+        time.sleep(600)
+
+    Spool(root, 0).place("1.2.3", "1.2.3.1", sop_uid, content())
+
+
+def place_many(root: Path, content: str, start: Barrier, out: Connection) -> None:
+    """Place the same 50 UIDs as everyone else, with a content of one's own; reports the outcomes."""
+    spool = Spool(root, 0)
+    start.wait()
+    out.send([spool.place("1.2.3", "1.2.3.1", f"1.2.3.1.{n}", content.encode() * 1000).outcome for n in range(50)])

@@ -1,0 +1,159 @@
+"""Connections, transactions, times and errors; and that nothing slows down as the tables grow."""
+
+from collections import deque
+from datetime import UTC, datetime, timedelta, timezone
+
+import pysqlite3.dbapi2
+import pytest
+import sqlalchemy as sa
+from sqlalchemy import event
+
+from cad_node.errors import SettingsError
+from cad_node.store.database import Database, DatabaseUnavailable
+from cad_node.store.deliveries import Deliveries
+from cad_node.store.files import OutOfSpace
+from cad_node.store.jobs import Jobs
+from cad_node.store.node import node_uid
+from cad_node.store.studies import Studies
+from cad_node.store.tables import NodeRow
+from tests.store.arrivals import LEASE_S, NOW, claim, queue_jobs, received, results
+
+
+@pytest.fixture
+def sqlite(tmp_path, migrated_file):
+    copy = tmp_path / "cad_node.db"
+    copy.write_bytes(migrated_file.read_bytes())
+    database = Database(f"sqlite:///{copy}")
+    yield database
+    database.dispose()
+
+
+def test_a_transaction_is_kept_whole_or_not_at_all(database):
+    def write_and_fail() -> None:
+        with database.transaction() as session:
+            session.execute(sa.delete(NodeRow))
+            raise RuntimeError("half way")
+
+    before = node_uid(database)
+    with pytest.raises(RuntimeError):
+        write_and_fail()
+
+    assert node_uid(database) == before
+
+
+def test_times_come_back_in_utc_whatever_their_zone_was(database):
+    in_lisbon = datetime(2026, 7, 1, 12, 0, 0, 123456, timezone(timedelta(hours=1)))
+
+    Studies(database).index(received(), in_lisbon)
+
+    (evidence,) = Studies(database).receiving()
+    assert evidence.last_instance_at == in_lisbon
+    assert evidence.last_instance_at.tzinfo is UTC
+
+
+def test_a_time_without_its_zone_is_refused(database):
+    with pytest.raises(sa.exc.StatementError, match="naive"):
+        Studies(database).index(received(), datetime(2026, 1, 1))  # noqa: DTZ001 - the point of the test
+
+
+def test_every_node_has_a_random_identity(database):
+    assert node_uid(database).version == 4
+
+
+def test_the_embedded_database_is_opened_for_several_processes_and_power_cuts(sqlite):
+    with sqlite.engine.begin() as connection:
+        pragmas = {
+            name: connection.exec_driver_sql(f"PRAGMA {name}").scalar()
+            for name in ("journal_mode", "synchronous", "busy_timeout", "foreign_keys")
+        }
+        driver = type(connection.connection.driver_connection)
+
+    assert pragmas == {"journal_mode": "wal", "synchronous": 2, "busy_timeout": 30_000, "foreign_keys": 1}
+    assert issubclass(driver, pysqlite3.dbapi2.Connection)
+
+
+def test_the_embedded_database_s_folder_is_made(tmp_path):
+    database = Database(f"sqlite:///{tmp_path / 'new' / 'folder' / 'cad_node.db'}")
+
+    with database.transaction() as session:
+        answer = session.scalar(sa.text("SELECT 1"))
+    database.dispose()
+
+    assert answer == 1
+
+
+def test_the_embedded_database_writes_one_at_a_time_from_the_start_of_a_transaction(sqlite):
+    second = Database(sqlite.engine.url.render_as_string())
+    event.listen(second.engine, "connect", lambda connection, _: connection.execute("PRAGMA busy_timeout = 10"))
+
+    with sqlite.transaction() as reading:
+        reading.scalar(sa.select(NodeRow.uid))
+        with pytest.raises(DatabaseUnavailable, match="locked") as refused:
+            node_uid(second)
+
+    assert refused.value.retryable
+    second.dispose()
+
+
+def test_a_full_disk_under_the_database_is_out_of_space(sqlite):
+    studies = Studies(sqlite)
+    studies.index(received(), NOW)
+    with sqlite.engine.begin() as connection:
+        pages = connection.exec_driver_sql("PRAGMA page_count").scalar()
+    event.listen(sqlite.engine, "begin", lambda connection: connection.exec_driver_sql(f"PRAGMA max_page_count = {pages + 2}"))
+
+    with pytest.raises(OutOfSpace):
+        deque(studies.index(received(number), NOW) for number in range(1000))
+
+
+def test_a_server_that_is_not_there_is_unavailable_and_its_password_stays_out_of_the_message():
+    database = Database("postgresql://user:secret@127.0.0.1:1/nothing")
+
+    with pytest.raises(DatabaseUnavailable) as refused:
+        node_uid(database)
+
+    assert "secret" not in str(refused.value)
+    database.dispose()
+
+
+@pytest.mark.parametrize("url", ["mysql://host/name", "sqlite://", "sqlite:///:memory:", "no url"])
+def test_a_database_that_cannot_serve_is_refused_by_its_key(url):
+    with pytest.raises(SettingsError, match=r"database\.url"):
+        Database(url)
+
+
+def test_no_statement_of_the_main_job_reads_a_whole_table(sqlite):
+    plans: dict[str, list[str]] = {}
+
+    def explain(_connection, cursor, statement, parameters, *_):
+        if statement.startswith(("SELECT", "UPDATE", "WITH", "INSERT")):
+            rows = cursor.connection.execute(f"EXPLAIN QUERY PLAN {statement}", parameters).fetchall()
+            plans[statement] = [row[3] for row in rows]
+
+    event.listen(sqlite.engine, "before_cursor_execute", explain)
+    studies, jobs, deliveries = Studies(sqlite), Jobs(sqlite), Deliveries(sqlite)
+    queue_jobs(studies, 0, 0)
+    studies.load("1.2.1")
+    studies.is_own_result("1.2.3")
+    studies.association_ended(["1.2.1"], NOW)
+    job = claim(jobs)
+    jobs.heartbeat(job, NOW, LEASE_S)
+    jobs.finish(job, results(job), {"pacs": ["seg", "sr"]}, NOW)
+    for held in deliveries.claim("pacs", "sender", NOW, LEASE_S, 10):
+        deliveries.deliver(held, "", NOW)
+    jobs.lose_expired(NOW, 2)
+    deliveries.lose_expired(NOW)
+    jobs.show(job.id)
+    studies.list()
+    jobs.list()
+
+    tables = ("studies", "series", "instances", "jobs", "results", "deliveries", "job_events")
+    scans = [
+        (plan, sql) for sql, steps in plans.items() for plan in steps if plan.startswith("SCAN") and plan.split()[1].rstrip("_1") in tables
+    ]
+    in_order = ("USING INDEX ix_studies_received_at", "SCAN jobs")  # the newest rows of a listing, read until the limit
+    assert [scan for scan in scans if not scan[0].endswith(in_order)] == []
+    (claiming,) = [steps for sql, steps in plans.items() if "priority DESC" in sql]
+    assert any("ix_jobs_claim" in step for step in claiming)
+    assert not any("TEMP B-TREE" in step for step in claiming)
+    assert len(plans) > 20

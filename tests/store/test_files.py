@@ -1,0 +1,239 @@
+"""Files: whole or absent, never replaced, never outside the spool."""
+
+import hashlib
+import os
+import resource
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cad_node.store import files
+from cad_node.store.files import CONFLICT, NEW, SAME, InvalidUid, OutOfSpace, Spool, check_uid, write_durably
+from tests.store import children
+from tests.store.race import kill_when_it_reports, race
+
+UIDS = ("1.2.3", "1.2.3.1", "1.2.3.1.7")
+HOSTILE = [
+    "../../etc",
+    "",
+    ".",
+    "..",
+    "1..2",
+    ".1",
+    "1.",
+    "1.2/3",
+    "1.2\x003",
+    "1.2 ",
+    "1.2\n",
+    "a.b",
+    "1.-2",
+    "١.٢",
+    "1" * 65,
+    "/etc/passwd",
+]
+
+
+@pytest.fixture
+def spool(tmp_path: Path) -> Spool:
+    return Spool(tmp_path / "spool", 0)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system with room for 64 kB."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)], capture_output=True, text=True, check=False)
+    if mounted.returncode:
+        pytest.skip(f"no small disk: a tmpfs can't be mounted here ({mounted.stderr.strip()})")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def everything_in(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+def test_a_placed_file_lies_under_its_uids_byte_for_byte(spool, tmp_path):
+    placed = spool.place(*UIDS, b"DICM")
+
+    assert placed.outcome is NEW
+    assert placed.path.read_bytes() == b"DICM"
+    assert placed.sha256 == hashlib.sha256(b"DICM").hexdigest()
+    assert everything_in(tmp_path) == [placed.path]
+    assert placed.path.parts[-3:] == ("1.2.3", "1.2.3.1", "1.2.3.1.7.dcm")
+
+
+def test_content_may_come_in_pieces(spool):
+    placed = spool.place(*UIDS, iter([b"DI", b"", b"CM"]))
+
+    assert placed.path.read_bytes() == b"DICM"
+    assert placed.sha256 == hashlib.sha256(b"DICM").hexdigest()
+
+
+def test_the_same_file_twice_is_one_file(spool, tmp_path):
+    first = spool.place(*UIDS, b"DICM")
+    again = spool.place(*UIDS, b"DICM")
+
+    assert again.outcome is SAME
+    assert (again.path, again.sha256) == (first.path, first.sha256)
+    assert everything_in(tmp_path) == [first.path]
+
+
+def test_another_content_is_kept_aside_and_never_replaces_the_first(spool, tmp_path):
+    first = spool.place(*UIDS, b"DICM")
+
+    others = [spool.place(*UIDS, b"other") for _ in range(2)]
+
+    assert [other.outcome for other in others] == [CONFLICT, CONFLICT]
+    assert others[0].path == others[1].path
+    assert others[0].path.name == f"1.2.3.1.7.{hashlib.sha256(b'other').hexdigest()[:16]}.dcm"
+    assert (first.path.read_bytes(), others[0].path.read_bytes()) == (b"DICM", b"other")
+    assert len(everything_in(tmp_path)) == 2
+
+
+@pytest.mark.parametrize("position", [0, 1, 2])
+@pytest.mark.parametrize("uid", HOSTILE)
+def test_what_is_no_uid_never_becomes_a_path(spool, tmp_path, uid, position):
+    uids = [*UIDS]
+    uids[position] = uid
+
+    with pytest.raises(InvalidUid) as refused:
+        spool.place(*uids, b"DICM")
+
+    assert everything_in(tmp_path) == []
+    assert len(uid) < 4 or uid not in str(refused.value)
+
+
+@given(st.text(max_size=80) | st.from_regex(r"[0-9./]{0,70}", fullmatch=True))
+def test_a_checked_uid_is_one_plain_path_component(uid):
+    try:
+        check_uid("UID", uid)
+    except InvalidUid:
+        return
+    assert Path(f"/spool/{uid}").resolve() == Path("/spool") / uid
+    assert 0 < len(uid) <= 64
+
+
+def test_uids_of_real_devices_pass():
+    for uid in ("1", "1.2.840.10008.1.2", "2.25.329800735698586629295641978511506172918", "1.2.03", "9" * 64):
+        check_uid("UID", uid)
+
+
+def test_a_process_killed_in_the_middle_leaves_no_partial_file(spool, tmp_path):
+    kill_when_it_reports(children.place_and_hang, tmp_path / "spool", UIDS[2])
+
+    (left,) = everything_in(tmp_path)
+    assert (left.parent.name, left.suffix) == ("tmp", ".tmp")
+    spool.clear_temporary()
+    assert everything_in(tmp_path) == []
+    assert spool.place(*UIDS, b"DICM").outcome is NEW
+
+
+def test_clearing_leaves_the_file_that_a_live_process_is_writing(spool):
+    def content() -> Iterator[bytes]:
+        yield b"DI"
+        Spool(spool._root, 0).clear_temporary()
+        yield b"CM"
+
+    placed = spool.place(*UIDS, content())
+
+    assert placed.path.read_bytes() == b"DICM"
+
+
+def test_two_processes_that_place_one_uid_have_one_winner_and_the_other_is_kept_aside(tmp_path):
+    ours, theirs = race(children.place_many, tmp_path, ("ours", "theirs"))
+
+    assert all({mine, other} == {NEW, CONFLICT} for mine, other in zip(ours, theirs, strict=True))
+    for number, mine in enumerate(ours):
+        final = tmp_path / "instances/1.2.3/1.2.3.1" / f"1.2.3.1.{number}.dcm"
+        assert final.read_bytes() == (b"ours" if mine is NEW else b"theirs") * 1000
+    assert len(list((tmp_path / "conflicts").iterdir())) == 50
+    assert list((tmp_path / "tmp").iterdir()) == []
+
+
+def test_a_full_disk_is_out_of_space_and_leaves_nothing(small_disk):
+    spool = Spool(small_disk, 0)
+
+    with pytest.raises(OutOfSpace, match=r"1\.2\.3\.1\.7") as refused:
+        spool.place(*UIDS, b"x" * 200_000)
+
+    assert refused.value.retryable
+    assert everything_in(small_disk) == []
+    assert spool.place(*UIDS, b"x" * 1000).outcome is NEW
+
+
+def test_a_full_disk_keeps_the_result_that_was_there(small_disk):
+    write_durably(small_disk / "seg.dcm", b"first")
+
+    with pytest.raises(OutOfSpace):
+        write_durably(small_disk / "seg.dcm", b"x" * 200_000)
+
+    assert [path.read_bytes() for path in everything_in(small_disk)] == [b"first"]
+
+
+def test_a_file_larger_than_the_file_system_takes_is_out_of_space_too(spool, tmp_path):
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, hard))
+    try:
+        with pytest.raises(OutOfSpace):
+            spool.place(*UIDS, b"x" * 200_000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+    assert everything_in(tmp_path) == []
+
+
+def test_other_trouble_of_the_disk_is_not_called_out_of_space(tmp_path):
+    (tmp_path / "file").write_bytes(b"")
+
+    with pytest.raises(FileExistsError):
+        write_durably(tmp_path / "file" / "seg.dcm", b"DICM")
+
+
+@pytest.mark.parametrize(("min_free_mb", "room"), [(0, True), (10**9, False)])
+def test_there_is_room_while_the_free_space_is_above_the_floor(tmp_path, min_free_mb, room):
+    assert Spool(tmp_path, min_free_mb).has_room() is room
+
+
+def test_a_result_replaces_the_one_of_an_earlier_attempt_whole(tmp_path):
+    path = tmp_path / "results" / "job" / "seg.dcm"
+    write_durably(path, b"first")
+
+    sha256 = write_durably(path, b"second")
+
+    assert path.read_bytes() == b"second"
+    assert sha256 == hashlib.sha256(b"second").hexdigest()
+    assert everything_in(tmp_path) == [path]
+
+
+def test_a_file_is_synchronised_before_it_gets_its_name_and_the_folder_after(spool, monkeypatch):
+    steps = []
+    fsync, link = os.fsync, os.link
+
+    def seen_fsync(descriptor: int) -> None:
+        steps.append("folder" if Path(f"/proc/self/fd/{descriptor}").resolve().is_dir() else "file")
+        fsync(descriptor)
+
+    def seen_link(source: Path, target: Path) -> None:
+        steps.append("name")
+        link(source, target)
+
+    monkeypatch.setattr(files.os, "fsync", seen_fsync)
+    monkeypatch.setattr(files.os, "link", seen_link)
+    spool.place(*UIDS, b"DICM")
+
+    assert steps[0] == "file"
+    assert steps[-2:] == ["name", "folder"]
+
+
+def test_a_spool_is_found_from_any_working_directory(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    placed = Spool(Path("spool"), 0).place(*UIDS, b"DICM")
+
+    assert placed.path.is_absolute()
