@@ -1,13 +1,14 @@
 """The source's headers made fit to build on: tolerant of what is read, strict in what is handed on."""
 
 import re
-from collections.abc import Callable, Mapping
 from copy import copy
 
 from pydicom.charset import python_encoding
+from pydicom.config import RAISE
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
-from pydicom.valuerep import DA, TM, format_number_as_ds
+from pydicom.valuerep import DA, DT, TM, format_number_as_ds, validate_value
 
 from cad_node.imaging.volume import Volume
 from cad_node.log import get_logger
@@ -24,10 +25,12 @@ def reference_headers(volume: Volume, run: Run) -> list[Dataset]:
     Type 2 attributes that are absent become empty, values that break their VR are left out,
     orientation and spacing are the volume's: one for all slices.
     """
-    first = _readable(volume.sources[0])
-    for keyword, is_valid in _TYPE_2.items():
-        if keyword not in first or not is_valid(first[keyword].value):
+    first = _sound(volume.sources[0])
+    for keyword in _TYPE_2:
+        if keyword not in first:
             setattr(first, keyword, None)
+    if first.PatientSex not in ("M", "F", "O"):
+        first.PatientSex = ""
     _add_geometry(first, volume.sources[0], volume, run)
     return [first, *(_slice_header(source, volume, run) for source in volume.sources[1:])]
 
@@ -46,17 +49,31 @@ def timezone_offset(header: Dataset, run: Run) -> str:
     return offset if re.fullmatch(r"[+-]\d{4}", offset) else run.started_at.strftime("%z")
 
 
-def _readable(source: Dataset) -> Dataset:
-    """A shallow copy without the elements whose values can't be read; they are logged once, by tag."""
-    header, unreadable = Dataset(), []
+def _sound(source: Dataset) -> Dataset:
+    """A shallow copy without the elements whose values can't be read or break their VR; they are logged once, by tag."""
+    header, left_out = Dataset(), []
     for tag in source.keys():  # noqa: SIM118 - iterating over a Dataset itself reads, and raises at, every element
         try:
-            header.add(copy(source[tag]))  # an element is mutable: the source must not change with the header
+            element = copy(source[tag])  # an element is mutable: the source must not change with the header
+            _check(element)
+            header.add(element)
         except (ValueError, TypeError, ArithmeticError, NotImplementedError):
-            unreadable.append(str(tag))
-    if unreadable:
-        log.warning("source.elements_unreadable", series=str(source.SeriesInstanceUID), tags=unreadable)
+            left_out.append(str(tag))
+    if left_out:
+        log.warning("source.elements_left_out", series=str(source.SeriesInstanceUID), tags=left_out)
     return header
+
+
+def _check(element: DataElement) -> None:
+    """Raises ValueError unless the value has the form of its VR. Text and UIDs pass: they are the identity of things, right or wrong."""
+    values = element.value if isinstance(element.value, MultiValue) else [element.value]
+    for value in values:
+        if element.VR in ("DS", "IS") and isinstance(value, str) and value:  # what pydicom couldn't make a number of
+            raise ValueError("not a number")
+        if element.VR in ("AS", "CS"):
+            validate_value(element.VR, value, RAISE)
+        if element.VR in ("DA", "DT", "TM") and value:
+            {"DA": DA, "DT": DT, "TM": TM}[element.VR](str(value))
 
 
 def _slice_header(source: Dataset, volume: Volume, run: Run) -> Dataset:
@@ -79,34 +96,14 @@ def _add_geometry(header: Dataset, source: Dataset, volume: Volume, run: Run) ->
     header.SpacingBetweenSlices = slice_spacing  # the header's is often absent, sometimes the thickness
 
 
-def _is_date(value: object) -> bool:
-    return _parses(DA, value)
-
-
-def _is_time(value: object) -> bool:
-    return _parses(TM, value)
-
-
-def _parses(parse: Callable[[str], object], value: object) -> bool:
-    try:
-        parse(str(value or ""))
-    except ValueError:
-        return False
-    return True
-
-
-def _anything(_: object) -> bool:
-    return True
-
-
-_TYPE_2: Mapping[str, Callable[[object], bool]] = {  # of the Patient and General Study modules, PS3.3 C.7.1.1 and C.7.2.1
-    "PatientName": _anything,
-    "PatientID": _anything,
-    "PatientBirthDate": _is_date,
-    "PatientSex": lambda value: value in ("M", "F", "O", "", None),
-    "AccessionNumber": _anything,
-    "StudyID": _anything,
-    "StudyDate": _is_date,
-    "StudyTime": _is_time,
-    "ReferringPhysicianName": _anything,
-}
+_TYPE_2 = (  # of the Patient and General Study modules, PS3.3 C.7.1.1 and C.7.2.1
+    "PatientName",
+    "PatientID",
+    "PatientBirthDate",
+    "PatientSex",
+    "AccessionNumber",
+    "StudyID",
+    "StudyDate",
+    "StudyTime",
+    "ReferringPhysicianName",
+)

@@ -1,0 +1,163 @@
+"""The Structured Report, re-read by highdicom."""
+
+from io import BytesIO
+
+import highdicom as hd
+import numpy as np
+import pytest
+from pydicom import dcmread
+from pydicom.sr.codedict import codes
+
+from cad_node.findings import Findings
+from cad_node.output.codes import LONG_AXIS, SHORT_AXIS
+from cad_node.output.file import encode
+from cad_node.output.seg import build_seg
+from cad_node.output.sr import build_sr
+from tests.output import case
+
+
+@pytest.fixture(scope="module")
+def volume():
+    return case.volume()
+
+
+def reread(ds):
+    return hd.sr.Comprehensive3DSR.from_dataset(dcmread(BytesIO(encode(ds))))
+
+
+def report_of(volume, nodules=3):
+    return reread(build_sr(volume, case.findings(volume, nodules), case.run()))
+
+
+def items(container, value_type):
+    return [item for item in container.ContentSequence if item.ValueType == value_type]
+
+
+def container(sr, meaning):
+    return next(item for item in items(sr, "CONTAINER") if item.ConceptNameCodeSequence[0].CodeMeaning == meaning)
+
+
+def numbers(group):
+    measured = [item for item in group[0].ContentSequence if item.ValueType == "NUM"]
+    return {item.ConceptNameCodeSequence[0].CodeMeaning: item.MeasuredValueSequence[0] for item in measured}
+
+
+def test_each_nodule_has_its_measurements_with_units(volume):
+    sr = report_of(volume)
+    findings = case.findings(volume).findings
+
+    groups = sr.content.get_volumetric_roi_measurement_groups()
+
+    assert len(groups) == len(findings)
+    for group, finding in zip(groups, findings, strict=True):
+        measured = numbers(group)
+        assert (measured["Volume"].NumericValue, measured["Volume"].MeasurementUnitsCodeSequence[0].CodeValue) == (
+            round(finding.volume_mm3, 1),
+            "mm3",
+        )
+        assert measured["Attenuation Coefficient"].MeasurementUnitsCodeSequence[0].CodeValue == "[hnsf'U]"
+        assert measured["Certainty of Finding"].NumericValue == pytest.approx(100 * finding.score)
+        assert measured["Certainty of Finding"].MeasurementUnitsCodeSequence[0].CodeValue == "%"
+
+
+def test_tracking_and_segment_number_are_those_of_the_segmentation(volume):
+    seg = build_seg(volume, case.findings(volume), case.run())
+
+    groups = report_of(volume).content.get_volumetric_roi_measurement_groups()
+
+    for group, segment in zip(groups, seg.SegmentSequence[:3], strict=True):
+        assert (group.tracking_identifier, group.tracking_uid) == (segment.TrackingID, segment.TrackingUID)
+        reference = items(group[0], "IMAGE")[0].ReferencedSOPSequence[0]
+        assert (reference.ReferencedSOPClassUID, reference.ReferencedSOPInstanceUID) == (seg.SOPClassUID, seg.SOPInstanceUID)
+        assert reference.ReferencedSegmentNumber == segment.SegmentNumber
+
+
+def test_every_volumetric_group_shares_its_tracking_uid_with_one_that_is_drawn(volume):
+    content = report_of(volume).content
+
+    drawn = {group.tracking_uid for group in content.get_image_measurement_groups()}
+
+    assert drawn == {group.tracking_uid for group in content.get_volumetric_roi_measurement_groups()}
+    assert len(drawn) == 3
+
+
+def test_the_diameters_are_drawn_on_their_slice_where_they_were_measured(volume):
+    findings = case.findings(volume).findings
+
+    groups = report_of(volume).content.get_image_measurement_groups()
+
+    for group, finding in zip(groups, findings, strict=True):
+        for name, axis in ((LONG_AXIS, finding.long_axis), (SHORT_AXIS, finding.short_axis)):
+            (measured,) = group.get_measurements(name=name)
+            assert measured.value == pytest.approx(axis.length_mm, abs=0.005)
+            (line,) = items(measured[0], "SCOORD")
+            assert line.GraphicType == "POLYLINE"
+            assert np.allclose(np.reshape(line.GraphicData, (2, 2)), axis.ends_px)
+            image = line.ContentSequence[0].ReferencedSOPSequence[0]
+            assert image.ReferencedSOPInstanceUID == volume.sources[axis.slice_index].SOPInstanceUID
+
+
+def test_sites_name_region_and_side(volume):
+    groups = report_of(volume).content.get_volumetric_roi_measurement_groups()
+
+    sites = [(group.finding_sites[0].value.meaning, group.finding_sites[0].laterality.meaning) for group in groups]
+
+    assert sites == [("Lung", "Right"), ("Lung", "Right"), ("Lung", "Left")]
+
+
+def test_no_tracking_identifier_asks_a_viewer_to_measure_anew(volume):
+    groups = report_of(volume).content.get_image_measurement_groups()
+
+    assert not any(group.tracking_identifier.startswith("Cornerstone") for group in groups)
+
+
+def test_it_names_device_procedure_and_language(volume):
+    sr = report_of(volume)
+
+    (observer,) = sr.content.get_observer_contexts()
+    coded = {item.ConceptNameCodeSequence[0].CodeMeaning: item.ConceptCodeSequence[0] for item in items(sr, "CODE")}
+
+    assert observer.observer_type == codes.DCM.Device
+    assert observer.observer_identifying_attributes.uid == case.run().device_uid
+    assert coded["Procedure reported"].CodeValue == "169069000"
+    assert coded["Language of Content Item and Descendants"].CodeValue == "en-US"
+
+
+def test_it_is_complete_preliminary_and_unverified(volume):
+    sr = report_of(volume)
+
+    assert (sr.CompletionFlag, sr.PreliminaryFlag, sr.VerificationFlag) == ("COMPLETE", "PRELIMINARY", "UNVERIFIED")
+
+
+def test_evidence_is_the_whole_series_and_the_segmentation(volume):
+    sr = report_of(volume)
+
+    evidence = {uids[2] for uids in sr.get_evidence()}
+
+    seg = build_seg(volume, case.findings(volume), case.run())
+    assert evidence == {source.SOPInstanceUID for source in volume.sources} | {seg.SOPInstanceUID}
+
+
+def test_a_study_without_findings_says_so_in_codes_and_words(volume):
+    sr = report_of(volume, nodules=0)
+
+    said = container(sr, "Qualitative Evaluations")
+
+    coded = {item.ConceptNameCodeSequence[0].CodeMeaning: item.ConceptCodeSequence[0].CodeMeaning for item in items(said, "CODE")}
+    assert coded == {"CAD Processing and Findings Summary": "All algorithms succeeded; without findings", "Nodule": "Absent"}
+    assert items(said, "TEXT")[0].TextValue == "Nodule: none detected by the algorithm. Not for diagnostic use without review."
+
+
+def test_a_report_without_measurements_is_not_entitled_as_one(volume):
+    positive, negative = report_of(volume), report_of(volume, nodules=0)
+
+    assert positive.ConceptNameCodeSequence[0].CodeValue == "126000"
+    assert negative.ConceptNameCodeSequence[0].CodeMeaning == "Chest CAD Report"
+    assert negative.ContentTemplateSequence[0].TemplateIdentifier == "1500"
+    assert not negative.content.get_volumetric_roi_measurement_groups()
+
+
+def test_without_organs_and_findings_it_refers_to_no_segmentation(volume):
+    sr = reread(build_sr(volume, Findings((), ()), case.run()))
+
+    assert {uids[2] for uids in sr.get_evidence()} == {source.SOPInstanceUID for source in volume.sources}
