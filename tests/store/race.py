@@ -5,16 +5,18 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any
 
-_SPAWN = multiprocessing.get_context("spawn")  # a forked child would share the parent's database connections
+# Forked from a clean server: children of this process itself would share its database connections.
+_PROCESSES = multiprocessing.get_context("forkserver")
+_PROCESSES.set_forkserver_preload(["__main__", "tests.store.children"])
 
 
 def race(target: Callable[..., None], where: Any, names: tuple[str, ...]) -> list[Any]:
     """Run target(where, name, barrier, connection) in one process per name, all at once; what each reported."""
-    start = _SPAWN.Barrier(len(names))
+    start = _PROCESSES.Barrier(len(names))
     ears, children = [], []
     for name in names:
-        ear, mouth = _SPAWN.Pipe(duplex=False)
-        children.append(_SPAWN.Process(target=target, args=(where, name, start, mouth)))
+        ear, mouth = _PROCESSES.Pipe(duplex=False)
+        children.append(_PROCESSES.Process(target=target, args=(where, name, start, mouth)))
         ears.append((ear, mouth))
         children[-1].start()
     reports = [_hear(ear) for ear, _ in ears]
@@ -28,8 +30,8 @@ def race(target: Callable[..., None], where: Any, names: tuple[str, ...]) -> lis
 
 def kill_when_it_reports(target: Callable[..., None], *args: Any) -> Any:
     """Run target(*args, connection) until it reports, and kill -9 it there; returns the report."""
-    ear, mouth = _SPAWN.Pipe(duplex=False)
-    child = _SPAWN.Process(target=target, args=(*args, mouth))
+    ear, mouth = _PROCESSES.Pipe(duplex=False)
+    child = _PROCESSES.Process(target=target, args=(*args, mouth))
     child.start()
     report = _hear(ear)
     child.kill()

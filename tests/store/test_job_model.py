@@ -163,6 +163,6 @@ class JobMachine(RuleBasedStateMachine):
 
 
 def test_any_sequence_of_moves_leaves_the_rows_as_the_model_says(database):
-    quick = settings(max_examples=40, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck))
+    quick = settings(max_examples=25, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck))
 
     run_state_machine_as_test(lambda: JobMachine(database), settings=quick)
