@@ -32,6 +32,7 @@ MAX_CONTEXTS = 128  # odd IDs from 1 to 255, PS3.8 9.3.2.2
 _ASSOCIATE_AC, _ASSOCIATE_RJ, _DATA, _RELEASE_RQ, _RELEASE_RP, _ABORT = 2, 3, 4, 5, 6, 7  # PDU types, PS3.8 9.3.1
 _LARGEST_SENT = 131_072  # bytes of a P-DATA-TF PDU, where the peer has no limit
 _LARGEST_READ = 1_048_576  # bytes of a PDU that answers us; whatever sends more doesn't speak DICOM
+_UNSENT_BYTES = 262_144
 _RELEASE_TIMEOUT_S = 5
 
 
@@ -61,6 +62,7 @@ class Association:
             self._socket = socket.create_connection((peer.host, peer.port), peer.timeout_s)
         try:
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # else each object waits for a delayed ACK
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _UNSENT_BYTES)  # what waits there eats up the answer's timeout
             self._accepted, self._fragment_bytes = self._negotiate(contexts)
         except BaseException:
             self._socket.close()

@@ -70,12 +70,13 @@ def read_acceptance(pdu: bytes) -> Acceptance:
     try:
         decoded.decode(pdu)
         answer = decoded.to_primitive()
-        results = answer.presentation_context_definition_results_list
-        return Acceptance(
-            frozenset(r.context_id for r in results if r.context_id is not None and r.result == 0), answer.maximum_length_received or 0
-        )
     except Exception as exc:  # foreign bytes: pynetdicom's decoder raises whatever they trip over
         raise ValueError("not an A-ASSOCIATE-AC") from exc
+    results = answer.presentation_context_definition_results_list
+    if not results:
+        raise ValueError("an A-ASSOCIATE-AC without presentation contexts")
+    accepted = frozenset(result.context_id for result in results if result.context_id is not None and result.result == 0)
+    return Acceptance(accepted, answer.maximum_length_received or 0)
 
 
 def read_rejection(pdu: bytes) -> Rejection:
