@@ -37,12 +37,19 @@ class StorageScp:
         self._clock = clock
         self._ae = _application_entity(settings, ae_title)
         self._server: Any = None  # pynetdicom's ThreadedAssociationServer, while it listens
-        self._studies_by_association: dict[Any, set[str]] = {}  # pynetdicom's Association -> Study Instance UIDs it brought
+        self._connections: dict[Any, socket.socket] = {}  # by pynetdicom's Association
+        self._studies_by_association: dict[Any, set[str]] = {}  # the Study Instance UIDs it brought
 
     def start(self) -> int:
         """Listen in a thread of its own. Returns the port. Raises OSError if the address is taken."""
         _let_every_uid_through()
-        handlers = [(evt.EVT_C_STORE, self._store), (evt.EVT_RELEASED, self._end), (evt.EVT_ABORTED, self._end)]
+        handlers = [
+            (evt.EVT_CONN_OPEN, self._keep_connection),
+            (evt.EVT_C_STORE, self._store),
+            (evt.EVT_RELEASED, self._end),
+            (evt.EVT_ABORTED, self._end),
+            (evt.EVT_CONN_CLOSE, self._close_connection),
+        ]
         address = (self._settings.host, self._settings.port)
         self._server = self._ae.start_server(address, block=False, contexts=accepted_contexts(), evt_handlers=handlers)
         self._server.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # accepted sockets inherit it; answers don't wait
@@ -54,13 +61,17 @@ class StorageScp:
         """Take no new association; abort those that are still open after `grace_s`."""
         if self._server is None:
             return
-        server, self._server = self._server, None
-        server.shutdown()
-        _wait_until(lambda: not server.active_associations, grace_s)
-        for association in server.active_associations:
+        self._server.shutdown()
+        _wait_until(lambda: not self.open_associations(), grace_s)
+        for association in self.open_associations():
             association.abort()
-        _wait_until(lambda: not server.active_associations, grace_s)
+        _wait_until(lambda: not self.open_associations(), grace_s)
+        self._server = None
         log.info("scp.stopped")
+
+    def open_associations(self) -> list[Any]:
+        """pynetdicom's Association of each peer that is connected."""
+        return self._server.active_associations if self._server else []
 
     def __enter__(self) -> Self:
         self.start()
@@ -78,6 +89,14 @@ class StorageScp:
             return _failure(error, calling_ae_title)
         self._studies_by_association.setdefault(event.assoc, set()).add(stored.study_instance_uid)
         return SUCCESS
+
+    def _keep_connection(self, event: Any) -> None:
+        self._connections[event.assoc] = event.assoc.dul.socket.socket
+
+    def _close_connection(self, event: Any) -> None:
+        """Give the descriptor back: pynetdicom doesn't where the peer closed first, as DCMTK's senders do."""
+        if connection := self._connections.pop(event.assoc, None):
+            connection.close()
 
     def _end(self, event: Any) -> None:
         """Note the end of an association for each study that no open association has brought instances of."""
