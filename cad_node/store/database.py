@@ -15,6 +15,7 @@ from cad_node.errors import CadNodeError, SettingsError
 from cad_node.store.files import OutOfSpace
 
 BUSY_TIMEOUT_S = 30
+_POSTGRESQL_DISK_FULL = "53100"  # SQLSTATE disk_full
 
 
 class DatabaseUnavailable(CadNodeError):
@@ -97,9 +98,6 @@ def _begin_immediate(connection: Any) -> None:
 
 def _translated(exc: OperationalError) -> CadNodeError:
     full = getattr(exc.orig, "sqlite_errorname", "") == "SQLITE_FULL" or getattr(exc.orig, "sqlstate", "") == _POSTGRESQL_DISK_FULL
-    if full or "database or disk is full" in str(exc.orig):
+    if full:
         return OutOfSpace("the database's disk is full; free some space")
     return DatabaseUnavailable(f"the database doesn't answer: {exc.orig}")
-
-
-_POSTGRESQL_DISK_FULL = "53100"

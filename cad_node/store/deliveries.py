@@ -43,6 +43,8 @@ class DeliverySummary:
 
 
 class Deliveries:
+    """The rows of the outbox, and the moves that change them."""
+
     def __init__(self, database: Database) -> None:
         self._database = database
 

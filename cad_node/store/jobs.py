@@ -21,6 +21,8 @@ __all__ = ["ClaimedJob", "JobDetail", "JobSummary", "Jobs", "NewResult"]
 
 
 class Jobs:
+    """The rows of the job table, and the moves that change them."""
+
     def __init__(self, database: Database) -> None:
         self._database = database
 

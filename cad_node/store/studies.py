@@ -71,6 +71,8 @@ class StudySummary:
 
 
 class Studies:
+    """The index of what has arrived."""
+
     def __init__(self, database: Database) -> None:
         self._database = database
 

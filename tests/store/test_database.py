@@ -157,3 +157,19 @@ def test_no_statement_of_the_main_job_reads_a_whole_table(sqlite):
     assert any("ix_jobs_claim" in step for step in claiming)
     assert not any("TEMP B-TREE" in step for step in claiming)
     assert len(plans) > 20
+
+
+def test_a_server_that_was_restarted_is_used_again(create_postgresql_database, migrated_template):
+    database = Database(create_postgresql_database(template=migrated_template))
+    before = node_uid(database)
+    other = Database(database.engine.url.render_as_string(hide_password=False))
+    with other.transaction() as session:
+        session.execute(
+            sa.text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()")
+        )
+    other.dispose()
+
+    again = node_uid(database)
+
+    assert again == before
+    database.dispose()
