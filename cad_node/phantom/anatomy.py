@@ -58,7 +58,7 @@ def _shapes(x: Array, y: Array, z: Array) -> dict[str, Array]:
     above_diaphragm = (z - dome_mm) * np.float32(0.85)
     vertebrae = _ellipse(x / 30, (y - 72) / 27, 27)
     lungs = cavity + 2
-    for other in (mediastinum, heart, -above_diaphragm, vertebrae):
+    for other in (mediastinum, heart, above_diaphragm, vertebrae):
         lungs = _smooth_max(lungs, -other, 5.0)
     shapes = {"body": body, "cavity": cavity, "heart": heart, "above_diaphragm": above_diaphragm, "lungs": lungs}
     full = np.broadcast_shapes(x.shape, y.shape, z.shape)
