@@ -1,7 +1,9 @@
 """What a sender does at the front door, down to requests that no library would send, and what is found behind it."""
 
+import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from io import BytesIO
@@ -12,12 +14,16 @@ from pydicom.filebase import DicomBytesIO
 from pydicom.filereader import read_file_meta_info
 from pydicom.filewriter import write_dataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, ImplicitVRLittleEndian, generate_uid
-from pynetdicom import AE
+from pynetdicom import AE, evt
 from pynetdicom.association import Association
 from pynetdicom.dimse_primitives import C_STORE
 
 from cad_node.receive.scp import StorageScp
-from cad_node.store.studies import Studies
+from cad_node.settings import Scp
+from cad_node.store.database import Database
+from cad_node.store.files import Spool
+from cad_node.store.migrate import upgrade
+from cad_node.store.studies import Evidence, Studies, StudySummary
 
 ECHO = "1.2.840.10008.1.1"
 
@@ -28,9 +34,10 @@ class FrontDoor:
     port: int
     folder: Path
     studies: Studies
+    database: Database
 
     def associate(self, *contexts: tuple[str, str], calling_ae_title: str = "MODALITY") -> Association:
-        """An association with verification and `contexts` (SOP class, transfer syntax); CT in Explicit VR Little Endian if none is named."""
+        """An association with verification and `contexts`: SOP class, transfer syntax; without any, CT in Explicit VR Little Endian."""
         return associate(self.port, *contexts, calling_ae_title=calling_ae_title)
 
     def send(self, *datasets: Dataset, calling_ae_title: str = "MODALITY") -> list[int]:
@@ -40,13 +47,36 @@ class FrontDoor:
         association.release()
         return statuses
 
-    def files(self) -> list[Path]:
-        """Every instance's file, as the index would name it."""
-        return sorted((self.folder / "spool" / "instances").rglob("*.dcm"))
+    def files(self, study_instance_uid: str) -> list[Path]:
+        """The files of a study's instances."""
+        return sorted((self.folder / "spool" / "instances" / study_instance_uid).rglob("*.dcm"))
+
+    def study(self, study_instance_uid: str) -> StudySummary:
+        (study,) = (study for study in self.studies.list(limit=10_000) if study.study_instance_uid == study_instance_uid)
+        return study
+
+    def evidence(self, study_instance_uid: str) -> Evidence:
+        (evidence,) = (evidence for evidence in self.studies.receiving() if evidence.study_instance_uid == study_instance_uid)
+        return evidence
 
     def file(self, sop_instance_uid: str) -> Path:
         (path,) = (self.folder / "spool" / "instances").rglob(f"{sop_instance_uid}.dcm")
         return path
+
+
+@contextmanager
+def opened_front_door(folder: Path, **settings: int) -> Iterator[FrontDoor]:
+    """A Storage SCP over a spool and a new SQLite database in `folder`; settings: those of Scp that differ."""
+    folder.mkdir(exist_ok=True)
+    url = f"sqlite:///{folder / 'node.db'}"
+    upgrade(url)
+    database = Database(url)
+    scp_settings = Scp(host="127.0.0.1", port=0, **{"min_free_mb": 0} | settings)
+    studies = Studies(database)
+    scp = StorageScp(scp_settings, "CAD_NODE", Spool(folder / "spool", scp_settings.min_free_mb), studies, utc_now)
+    yield FrontDoor(scp, scp.start(), folder, studies, database)
+    scp.stop(grace_s=1)
+    database.dispose()
 
 
 def utc_now() -> datetime:
@@ -55,10 +85,16 @@ def utc_now() -> datetime:
 
 def associate(port: int, *contexts: tuple[str, str], calling_ae_title: str = "MODALITY") -> Association:
     ae = AE(calling_ae_title)
+    ae.dimse_timeout = 10
     ae.add_requested_context(ECHO)
     for sop_class_uid, transfer_syntax_uid in contexts or ((CTImageStorage, ExplicitVRLittleEndian),):
         ae.add_requested_context(sop_class_uid, transfer_syntax_uid)
-    return ae.associate("127.0.0.1", port, ae_title="CAD_NODE")
+    connections: list[socket.socket] = []  # pynetdicom doesn't close its own, once the peer is gone
+    handlers = [
+        (evt.EVT_CONN_OPEN, lambda event: connections.append(event.assoc.dul.socket.socket)),
+        (evt.EVT_CONN_CLOSE, lambda _event: connections.pop().close()),
+    ]
+    return ae.associate("127.0.0.1", port, ae_title="CAD_NODE", evt_handlers=handlers)
 
 
 def store(association: Association, ds: Dataset) -> Dataset:
@@ -86,12 +122,10 @@ def store_bytes(
     request = C_STORE()
     request.MessageID, request.Priority = 1, 2
     request.AffectedSOPClassUID, request.AffectedSOPInstanceUID = sop_class_uid, sop_instance_uid
-    request.DataSet = BytesIO(dataset)
-    association._reactor_checkpoint.clear()  # the answer is for this thread
-    wait_until(lambda: association._is_paused)
-    association.dimse.send_msg(request, context_id)
-    _, response = association.dimse.get_msg(block=True)
-    association._reactor_checkpoint.set()
+    request.DataSet = BytesIO(dataset) if dataset else None  # else it would announce a data set and send no fragment
+    with paused(association):
+        association.dimse.send_msg(request, context_id)
+        _, response = association.dimse.get_msg(block=True)
     status = Dataset()
     if response is None:
         raise ConnectionError("the association ended without an answer")
@@ -99,6 +133,19 @@ def store_bytes(
     if response.ErrorComment:
         status.ErrorComment = response.ErrorComment
     return status
+
+
+@contextmanager
+def paused(association: Association) -> Iterator[None]:
+    """Keeps the association's own thread from taking the answers; may be nested."""
+    was_running = association._reactor_checkpoint.is_set()
+    association._reactor_checkpoint.clear()
+    for _ in range(2 if was_running else 0):  # seen only once, it may be just leaving its pause
+        wait_until(lambda: association._is_paused)
+        time.sleep(0.003)
+    yield
+    if was_running:
+        association._reactor_checkpoint.set()
 
 
 def encoded(ds: Dataset, is_implicit_vr: bool = False, is_little_endian: bool = True) -> bytes:

@@ -13,15 +13,15 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
     JPEG2000Lossless,
     JPEGBaseline8Bit,
-    SegmentationStorage,
     MRImageStorage,
+    SegmentationStorage,
+    generate_uid,
 )
 
 from cad_node.implementation import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from cad_node.receive.presentation import IMAGE_CLASSES, STORAGE_CLASSES, TRANSFER_SYNTAXES
 from tests.factory import ct_study
 from tests.receive.front_door import FrontDoor, after_meta, contexts_of, encoded, identity, store, store_bytes
-
 
 LABEL_MAP_SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66.7"
 
@@ -87,18 +87,18 @@ def test_bytes_that_a_library_would_write_otherwise_are_kept(front_door: FrontDo
 
 
 def test_every_storage_class_is_stored(front_door: FrontDoor) -> None:
-    statuses = {}
+    statuses, study = {}, generate_uid()
 
     for contexts in contexts_of(STORAGE_CLASSES):
         association = front_door.associate(*contexts)
         for sop_class_uid, _ in contexts:
-            ds = identity(sop_class_uid)
+            ds = identity(sop_class_uid, StudyInstanceUID=study, SeriesInstanceUID=study)
             statuses[sop_class_uid] = store_bytes(association, encoded(ds, is_implicit_vr=True), sop_class_uid, ds.SOPInstanceUID).Status
         association.release()
 
     assert len(STORAGE_CLASSES) > 190
     assert statuses == dict.fromkeys(STORAGE_CLASSES, 0x0000)
-    assert len(front_door.files()) == len(STORAGE_CLASSES)
+    assert len(front_door.files(study)) == len(STORAGE_CLASSES)
 
 
 def test_a_private_storage_class_is_not_negotiated(front_door: FrontDoor) -> None:
@@ -119,7 +119,10 @@ def test_a_sender_that_offers_both_is_asked_for_the_lossless_syntax(front_door: 
     assert accepted == [JPEG2000Lossless]
 
 
-@pytest.mark.parametrize(("sop_class_uid", "is_image"), [(CTImageStorage, True), (MRImageStorage, True), (SegmentationStorage, False), (LABEL_MAP_SEGMENTATION, False)])
+@pytest.mark.parametrize(
+    ("sop_class_uid", "is_image"),
+    [(CTImageStorage, True), (MRImageStorage, True), (SegmentationStorage, False), (LABEL_MAP_SEGMENTATION, False)],
+)
 def test_images_are_told_from_what_is_made_from_them(sop_class_uid: str, is_image: bool) -> None:
     assert (sop_class_uid in IMAGE_CLASSES) is is_image
 
@@ -130,8 +133,8 @@ def test_the_same_instance_twice_is_one(front_door: FrontDoor) -> None:
     statuses = front_door.send(ds, ds)
 
     assert statuses == [0x0000, 0x0000]
-    assert len(front_door.files()) == 1
-    assert front_door.studies.list()[0].instances == 1
+    assert len(front_door.files(ds.StudyInstanceUID)) == 1
+    assert front_door.study(ds.StudyInstanceUID).instances == 1
 
 
 def test_the_same_instance_from_another_sender_is_one(front_door: FrontDoor) -> None:
@@ -140,7 +143,7 @@ def test_the_same_instance_from_another_sender_is_one(front_door: FrontDoor) -> 
     statuses = front_door.send(ds, calling_ae_title="SCANNER_7") + front_door.send(ds, calling_ae_title="PACS")
 
     assert statuses == [0x0000, 0x0000]
-    (study,) = front_door.studies.list()
+    study = front_door.study(ds.StudyInstanceUID)
     assert (study.instances, study.conflicts) == (1, 0)
 
 
@@ -156,9 +159,9 @@ def test_another_content_under_the_same_uid_is_kept_flagged_and_refused(front_do
     association.release()
     assert (status.Status, status.ErrorComment) == (0xC020, "Another content is stored under this SOP Instance UID")
     assert after_meta(front_door.file(ds.SOPInstanceUID)) == encoded(ds)
-    (kept,) = (front_door.folder / "spool" / "conflicts").iterdir()
+    (kept,) = (front_door.folder / "spool" / "conflicts").glob(f"{ds.SOPInstanceUID}.*.dcm")
     assert after_meta(kept) == encoded(other)
-    assert front_door.studies.list()[0].conflicts == 1
+    assert front_door.study(ds.StudyInstanceUID).conflicts == 1
 
 
 def test_one_uid_in_two_studies_is_a_conflict(front_door: FrontDoor) -> None:
