@@ -62,5 +62,5 @@ def _check_golden(folder: Path, model: Model) -> None:
         raise ManifestError(folder / "model.toml", "golden", f"can't be read: {exc}") from exc
     difference = float(np.max(np.abs(model.score(inputs) - expected)))
     if not difference <= golden.tolerance:  # NaN must fail too
-        why = f"the golden case's outputs differ by {difference:.2g}, allowed {golden.tolerance:.2g}; this device or runtime isn't fit for the model"
+        why = f"the golden case's outputs differ by {difference:.2g}, allowed {golden.tolerance:.2g}; this device or runtime doesn't fit"
         raise ManifestError(folder / "model.toml", "golden.tolerance", why)

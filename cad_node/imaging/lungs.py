@@ -1,0 +1,148 @@
+"""The lungs on a chest CT: air inside the body, airways out, split into left and right, dents at the pleura filled.
+
+A classical method: found on a grid of about 2 mm, then its border refined at the source's resolution.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from cad_node.errors import Refusal, UnusableSeries
+from cad_node.findings import Region
+from cad_node.imaging.airways import find_trachea
+from cad_node.imaging.shapes import Mask, Spacing, box_around, close, erode, largest_parts
+from cad_node.imaging.volume import Volume
+
+GRID_MM = 2.0  # voxel edge of the coarse grid, at most
+AIR_HU = -400  # half-way between lung and soft tissue
+CLOSING_MM = 10.0  # dents up to twice as wide are filled: nodules at the pleura, vessels at the hilum
+PLAUSIBLE_ML = (800.0, 12_000.0)  # both lungs of an adult, breathed out or in
+SMALLEST_LUNG_ML = 150.0  # a part below isn't a lung
+SPLITTING_MM = (2.0, 4.0, 6.0, 8.0, 10.0)  # erosions tried until lungs that touch come apart
+
+
+@dataclass(frozen=True, slots=True)
+class Lungs:
+    """Both lungs with what lies in them: vessels and nodules are inside. One may be missing."""
+
+    left: Region | None
+    right: Region | None
+
+    @property
+    def regions(self) -> tuple[Region, ...]:
+        return tuple(region for region in (self.left, self.right) if region)
+
+    def mask(self, shape: tuple[int, ...]) -> Mask:
+        """Both as one mask of the volume's shape."""
+        both = np.zeros(shape, np.bool_)
+        for region in self.regions:
+            both[region.slices] |= region.mask
+        return both
+
+
+def segment_lungs(volume: Volume) -> Lungs:
+    """Delineate the lungs. Raises UnusableSeries (anatomy-not-found) if there are none of plausible size."""
+    step = tuple(max(1, int(GRID_MM / mm + 0.5)) for mm in volume.spacing_mm)
+    coarse = _block_means(volume.voxels, step)
+    z, y, x = (mm * n for mm, n in zip(volume.spacing_mm, step, strict=True))
+    spacing_mm = (z, y, x)
+    air = _air_in_body(coarse, spacing_mm)
+    upwards = slice(None, None, 1 if volume.affine[2, 0] > 0 else -1)
+    air &= ~find_trachea(air[upwards], spacing_mm)[upwards]
+    sides = [_closed(part, spacing_mm) for part in _split(air, spacing_mm)]
+    _check_plausible(sides, float(np.prod(spacing_mm)) / 1000, volume)
+    if len(sides) == 2:
+        sides[1] &= ~sides[0]
+    regions = [_refined(volume.voxels, side, step) for side in sides]
+    return _by_side(volume, regions)
+
+
+def _block_means(voxels: NDArray[np.int16], step: tuple[int, ...]) -> NDArray[np.float32]:
+    """Means over blocks of `step` voxels; what is left over at the far ends is dropped."""
+    z, y, x = (length // n for length, n in zip(voxels.shape, step, strict=True))
+    coarse = np.empty((z, y, x), np.float32)
+    for index in range(z):  # slice by slice: no second copy of the volume
+        block = voxels[index * step[0] : (index + 1) * step[0], : y * step[1], : x * step[2]]
+        coarse[index] = block.reshape(step[0], y, step[1], x, step[2]).mean(axis=(0, 2, 4))
+    return coarse
+
+
+def _air_in_body(coarse: NDArray[np.float32], spacing_mm: Spacing) -> Mask:
+    """Air that isn't joined to the sides of the image: what is around the body, and the table."""
+    air = coarse < AIR_HU
+    frame = np.zeros_like(air)
+    frame[:, [0, -1], :] = frame[:, :, [0, -1]] = True
+    outside = ndimage.binary_propagation(frame & air, mask=air)
+    inside = air & ~outside
+    return ndimage.binary_opening(inside, iterations=1) if min(spacing_mm) > 1 else inside
+
+
+def _split(air: Mask, spacing_mm: Spacing) -> list[Mask]:
+    """Left and right lung, in no order; one if there is one. Touching lungs are eroded apart and grown back."""
+    smallest = SMALLEST_LUNG_ML * 1000 / float(np.prod(spacing_mm))
+    parts = [part for part in largest_parts(air, 2) if part.sum() >= smallest]
+    if len(parts) == 2 or not parts:
+        return parts
+    (whole,) = parts
+    for radius_mm in SPLITTING_MM:
+        cores = [part for part in largest_parts(erode(whole, radius_mm, spacing_mm), 2) if part.sum() >= smallest / 2]
+        if len(cores) == 2 and cores[1].sum() > 0.2 * cores[0].sum():
+            first, second = (ndimage.distance_transform_edt(~core, sampling=spacing_mm) for core in cores)
+            return [whole & (first <= second), whole & (second < first)]
+    return [whole]
+
+
+def _check_plausible(sides: list[Mask], voxel_ml: float, volume: Volume) -> None:
+    found_ml = sum(float(side.sum()) for side in sides) * voxel_ml
+    if not PLAUSIBLE_ML[0] <= found_ml <= PLAUSIBLE_ML[1]:
+        raise UnusableSeries(
+            Refusal.ANATOMY_NOT_FOUND,
+            volume.series_instance_uid,
+            f"{found_ml:.0f} ml of air-filled lung found, a chest has {PLAUSIBLE_ML[0]:.0f} to {PLAUSIBLE_ML[1]:.0f}; "
+            "send a series that shows both lungs",
+        )
+
+
+def _closed(part: Mask, spacing_mm: Spacing) -> Mask:
+    """The part with its dents filled; worked on in its own box."""
+    margin = [int(CLOSING_MM / mm) + 2 for mm in spacing_mm]
+    box = tuple(slice(max(0, side.start - width), side.stop + width) for side, width in zip(box_around(part), margin, strict=True))
+    closed = np.zeros_like(part)
+    closed[box] = close(part[box], CLOSING_MM, spacing_mm)
+    return closed
+
+
+def _refined(voxels: NDArray[np.int16], side: Mask, step: tuple[int, ...]) -> Region:
+    """A coarse lung at the source's resolution: its core as it is, its outermost voxels on either side where the source shows lung."""
+    box = tuple(slice(max(0, part.start - 1), part.stop + 1) for part in box_around(side))
+    coarse = side[box]
+    core, rim = (_enlarged(mask, step) for mask in (ndimage.binary_erosion(coarse), ndimage.binary_dilation(coarse)))
+    z, y, x = (part.start * count for part, count in zip(box, step, strict=True))
+    source = voxels[z : z + core.shape[0], y : y + core.shape[1], x : x + core.shape[2]]
+    inside = largest_parts(core | (rim & (source < AIR_HU)), 1)[0]
+    filled = np.stack([ndimage.binary_fill_holes(plane) for plane in inside])  # specks of vessel at the rim
+    return Region((z, y, x), filled)
+
+
+def _enlarged(mask: Mask, step: tuple[int, ...]) -> Mask:
+    for axis, count in enumerate(step):
+        mask = np.repeat(mask, count, axis=axis)
+    return mask
+
+
+def _by_side(volume: Volume, regions: list[Region]) -> Lungs:
+    """The patient's left is where x grows, PS3.3 C.7.6.2.1.1; a lone lung is sided by the middle of the image."""
+    x_mm = [volume.to_lps(_centre(region))[0] for region in regions]
+    if len(regions) == 2:
+        left, right = (0, 1) if x_mm[0] > x_mm[1] else (1, 0)
+        return Lungs(regions[left], regions[right])
+    z, y, x = ((length - 1) / 2 for length in volume.voxels.shape)
+    is_left = x_mm[0] > volume.to_lps((z, y, x))[0]
+    return Lungs(regions[0], None) if is_left else Lungs(None, regions[0])
+
+
+def _centre(region: Region) -> tuple[float, float, float]:
+    z, y, x = (float(o + c) for o, c in zip(region.origin, ndimage.center_of_mass(region.mask), strict=True))
+    return z, y, x

@@ -1,0 +1,48 @@
+"""Mask operations in millimetres, on grids whose voxels needn't be cubes."""
+
+import cc3d
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+Mask = NDArray[np.bool_]
+Spacing = tuple[float, float, float]  # mm along slice, row, column
+
+
+def dilate(mask: Mask, radius_mm: float, spacing_mm: Spacing) -> Mask:
+    """All voxels whose centre is at most radius_mm from the mask's nearest."""
+    return np.asarray(ndimage.distance_transform_edt(~mask, sampling=spacing_mm) <= radius_mm)
+
+
+def erode(mask: Mask, radius_mm: float, spacing_mm: Spacing) -> Mask:
+    """The mask's voxels that are further than radius_mm from what is outside. The grid's border counts as inside."""
+    return np.asarray(ndimage.distance_transform_edt(mask, sampling=spacing_mm) > radius_mm)
+
+
+def close(mask: Mask, radius_mm: float, spacing_mm: Spacing) -> Mask:
+    """Fill gaps and dents into which no ball of radius_mm fits."""
+    margin = [int(np.ceil(radius_mm / step)) + 1 for step in spacing_mm]
+    padded = np.pad(mask, [(width, width) for width in margin])
+    closed = erode(dilate(padded, radius_mm, spacing_mm), radius_mm, spacing_mm)
+    return closed[tuple(slice(width, -width) for width in margin)]
+
+
+def largest_parts(mask: Mask, count: int) -> list[Mask]:
+    """The `count` largest 6-connected parts, largest first; fewer if there are fewer."""
+    labels, found = cc3d.connected_components(mask, connectivity=6, return_N=True)
+    sizes = np.bincount(labels.ravel(), minlength=found + 1)[1:]
+    return [labels == 1 + label for label in np.argsort(sizes)[::-1][:count]]
+
+
+def part_at(mask: Mask, index: tuple[int, int, int]) -> Mask:
+    """The 6-connected part that holds the voxel `index`; empty if that isn't in the mask."""
+    if not mask[index]:
+        return np.zeros_like(mask)
+    labels = cc3d.connected_components(mask, connectivity=6)
+    return np.asarray(labels == labels[index])
+
+
+def box_around(mask: Mask) -> tuple[slice, slice, slice]:
+    """The smallest box that holds every voxel of a mask that isn't empty."""
+    z, y, x = ndimage.find_objects(mask.view(np.uint8))[0]
+    return z, y, x
