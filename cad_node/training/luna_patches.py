@@ -94,8 +94,8 @@ def _parse_labels(file: Path, content: bytes) -> list[tuple[str, int]]:
     for row in rows:
         if len(row) != 2 or row[1] not in ("0", "1") or ".." in row[0] or row[0].startswith("/"):
             raise DataError(f"{file}: line {' '.join(row)!r} isn't an image path and a label 0 or 1")
-    if not rows:
-        raise DataError(f"{file}: names no image")
+    if {row[1] for row in rows} != {"0", "1"}:
+        raise DataError(f"{file}: must name images of both labels, 0 and 1")
     return [(name, int(label)) for name, label in rows]
 
 

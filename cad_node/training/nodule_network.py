@@ -19,6 +19,7 @@ class NoduleNetwork(nn.Module):
         self.stages = nn.Sequential(_stage(1, 32), _stage(32, 64), _stage(64, 128))  # 50 -> 25 -> 12 -> 6 pixels
         self.head = nn.Sequential(
             nn.Flatten(),
+            nn.Dropout(0.5),
             nn.Linear(128 * 6 * 6, 128),
             nn.ReLU(),
             nn.Dropout(0.5),

@@ -6,9 +6,10 @@ import pytest
 import torch
 
 from cad_node.training.evaluate import evaluate
+from cad_node.training.nodule_network import NoduleNetwork
 from cad_node.training.recipes import Recipe, find_recipe
 from cad_node.training.train import train
-from tests.training.patch_folder import make_patch_folder
+from tests.training.small_run import make_patch_folder, settle_fast
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -28,13 +29,13 @@ def patch_folder(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def recipe() -> Recipe:
     """The shipped model's, for any data."""
-    return dataclasses.replace(find_recipe("lung_nodule_ct"), sha256={})
+    return dataclasses.replace(find_recipe("lung_nodule_ct"), sha256={}, network=lambda: settle_fast(NoduleNetwork()))
 
 
 @pytest.fixture(scope="session")
 def checkpoint(recipe, patch_folder, tmp_path_factory) -> Path:
     """Trained for a few epochs and evaluated: metrics.json lies beside it."""
-    file = train(recipe, patch_folder, tmp_path_factory.mktemp("training"), epochs=10, seed=1)
+    file = train(recipe, patch_folder, tmp_path_factory.mktemp("training"), epochs=12, seed=1)
     evaluate(recipe, file, patch_folder)
     return file
 

@@ -5,7 +5,7 @@ import pytest
 
 from cad_node.training.luna_patches import AIR_HU, SHA256, DataError, read_split
 from cad_node.training.patch_set import Split
-from tests.training.patch_folder import COUNTS, make_patch_folder, pack, save_grey
+from tests.training.small_run import COUNTS, make_patch_folder, pack, save_grey
 
 
 @pytest.fixture
@@ -76,7 +76,8 @@ def test_changed_image_is_refused_by_its_checksum(own_folder):
         (lambda folder: (folder / "val/image_2.jpg").unlink(), r"val/image_2\.jpg is missing"),
         (lambda folder: (folder / "val/image_2.jpg").write_bytes(b"junk"), r"image_2\.jpg: not readable as an image"),
         (lambda folder: (folder / "valdatalabels.txt").unlink(), r"valdatalabels\.txt is missing"),
-        (lambda folder: (folder / "valdatalabels.txt").write_text(""), "names no image"),
+        (lambda folder: (folder / "valdatalabels.txt").write_text(""), "images of both labels"),
+        (lambda folder: (folder / "valdatalabels.txt").write_text("val/image_2.jpg 0\n"), "images of both labels"),
         (lambda folder: (folder / "valdatalabels.txt").write_text("val/image_2.jpg 7\n"), "isn't an image path and a label"),
         (lambda folder: (folder / "valdatalabels.txt").write_text("../secret.jpg 1\n"), "isn't an image path and a label"),
         (lambda folder: (folder / "valdatalabels.txt").write_bytes(b"\xff\xfe\x00"), "not text"),

@@ -9,17 +9,18 @@ from torch import Generator
 from cad_node.training.augmentation import augment
 from cad_node.training.checkpoint import Checkpoint, CheckpointError
 from cad_node.training.nodule_network import NoduleNetwork
-from cad_node.training.train import train
+from cad_node.training.train import PATIENCE_EPOCHS, train
+from tests.training.small_run import settle_fast
 
 
 class StoppingNetwork(NoduleNetwork):
-    """Stops the run at its sixth training batch, as Ctrl-C does: in the middle of the third epoch of the small set."""
+    """Stops the run at its fourth training batch, as Ctrl-C does: in the middle of the second epoch of the small set."""
 
     batches = 0
 
     def forward(self, patches):
         self.batches += self.training
-        if self.batches == 6:
+        if self.batches == 4:
             raise KeyboardInterrupt
         return super().forward(patches)
 
@@ -27,7 +28,7 @@ class StoppingNetwork(NoduleNetwork):
 def test_training_lowers_the_loss_and_writes_one_line_an_epoch(checkpoint):
     rows = [json.loads(line) for line in (checkpoint.parent / "metrics.jsonl").read_text().splitlines()]
 
-    assert [row["epoch"] for row in rows] == list(range(1, 11))
+    assert [row["epoch"] for row in rows] == list(range(1, len(rows) + 1))
     assert rows[-1]["loss"] < 0.8 * rows[0]["loss"]
 
 
@@ -38,25 +39,39 @@ def test_best_checkpoint_is_that_of_the_best_validation_auc(checkpoint):
     assert rows[best.epoch - 1]["validation_auc"] == max(row["validation_auc"] for row in rows)
 
 
+def test_run_stops_when_the_validation_auc_has_not_risen_for_ten_epochs(checkpoint):
+    last = Checkpoint.load(checkpoint.parent / "last.pt")
+    aucs = [row["validation_auc"] for row in last.history]
+
+    first_best = aucs.index(max(aucs)) + 1
+
+    assert last.epoch == len(aucs) == min(last.plan.epochs, first_best + PATIENCE_EPOCHS)
+
+
+def test_run_that_exists_is_not_overwritten_by_a_new_one(recipe, patch_folder, checkpoint):
+    with pytest.raises(CheckpointError, match="holds a run already"):
+        train(recipe, patch_folder, checkpoint.parent, epochs=12, seed=1)
+
+
 def test_resumed_run_ends_with_the_weights_of_an_uninterrupted_one(recipe, patch_folder, tmp_path):
-    stopping = dataclasses.replace(recipe, network=StoppingNetwork)
-    train(recipe, patch_folder, tmp_path / "whole", epochs=4, seed=5)
+    stopping = dataclasses.replace(recipe, network=lambda: settle_fast(StoppingNetwork()))
+    train(recipe, patch_folder, tmp_path / "whole", epochs=3, seed=5)
 
     with pytest.raises(KeyboardInterrupt):
-        train(stopping, patch_folder, tmp_path / "stopped", epochs=4, seed=5)
+        train(stopping, patch_folder, tmp_path / "stopped", epochs=3, seed=5)
     stopped_at = Checkpoint.load(tmp_path / "stopped" / "last.pt").epoch
-    train(recipe, patch_folder, tmp_path / "stopped", epochs=4, seed=5, resume=True)
+    train(recipe, patch_folder, tmp_path / "stopped", epochs=3, seed=5, resume=True)
 
-    assert stopped_at == 2
+    assert stopped_at == 1
     whole, resumed = (Checkpoint.load(tmp_path / run / "last.pt") for run in ("whole", "stopped"))
-    assert resumed.epoch == whole.epoch == 4
+    assert resumed.epoch == whole.epoch == 3
     assert resumed.history == whole.history
     assert all(torch.equal(resumed.network[name], whole.network[name]) for name in whole.network)
 
 
 def test_run_is_not_resumed_with_another_seed(recipe, patch_folder, checkpoint):
     with pytest.raises(CheckpointError, match="of another run"):
-        train(recipe, patch_folder, checkpoint.parent, epochs=10, seed=2, resume=True)
+        train(recipe, patch_folder, checkpoint.parent, epochs=12, seed=2, resume=True)
 
 
 def test_broken_checkpoint_is_a_clear_error(tmp_path):
