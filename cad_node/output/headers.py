@@ -70,7 +70,7 @@ def _check(element: DataElement) -> None:
     for value in values:
         if element.VR in ("DS", "IS") and isinstance(value, str) and value:  # what pydicom couldn't make a number of
             raise ValueError("not a number")
-        if element.VR in ("AS", "CS"):
+        if element.VR in ("AS", "CS") and element.keyword != "SpecificCharacterSet":  # character_set() judges that
             validate_value(element.VR, value, RAISE)
         if element.VR in ("DA", "DT", "TM") and value:
             {"DA": DA, "DT": DT, "TM": TM}[element.VR](str(value))

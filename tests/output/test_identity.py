@@ -28,10 +28,13 @@ def source_study(**values):
 
 
 def through_file(ds):
+    return dcmread(BytesIO(written(ds)))
+
+
+def written(ds):
     buffer = BytesIO()
     ds.save_as(buffer, enforce_file_format=True)
-    buffer.seek(0)
-    return dcmread(buffer)
+    return buffer.getvalue()
 
 
 def put_raw(ds, keyword, value):
@@ -74,6 +77,17 @@ def test_a_character_set_that_cannot_hold_our_own_words_gives_way_to_utf_8(build
 
     assert (str(ds.PatientName), ds.SpecificCharacterSet) == ("Müller^Jürgen", "ISO_IR 192")
     assert ds.ManufacturerModelName == "肺结节"
+
+
+@pytest.mark.parametrize("build", BUILDERS)
+@pytest.mark.filterwarnings("ignore::UserWarning")  # pydicom's, of the misspelt term
+def test_a_misspelt_character_set_is_read_and_replaced_by_utf_8(build):
+    study = source_study(PatientName="Müller^Jürgen", SpecificCharacterSet="ISO_IR 100")
+    content = [written(ds).replace(b"ISO_IR 100", b"ISO-IR 100") for ds in study]
+
+    ds = built_from(build, [dcmread(BytesIO(each)) for each in content])
+
+    assert (str(ds.PatientName), ds.SpecificCharacterSet) == ("Müller^Jürgen", "ISO_IR 192")
 
 
 @pytest.mark.parametrize("build", BUILDERS)

@@ -11,7 +11,9 @@ from pydicom import dcmread
 from cad_node.findings import Findings, Region
 from cad_node.output.builder import tracking_uid
 from cad_node.output.file import encode
+from cad_node.output.headers import reference_headers
 from cad_node.output.seg import build_seg
+from cad_node.output.segments import describe_segments
 from tests.factory import altered, ct_study
 from tests.output import case
 
@@ -83,6 +85,20 @@ def test_highdicom_reads_the_same_masks_back_by_source_image():
 
     for index, item in enumerate((*findings.findings, *findings.organs)):
         assert np.array_equal(masks[..., index].astype(bool), case.full_mask(item.region, volume.voxels.shape))
+
+
+def test_it_is_what_highdicom_makes_of_the_whole_masks():
+    volume = case.volume()
+    findings, run = case.findings(volume), case.run()
+    masks = [case.full_mask(item.region, volume.voxels.shape) for item in (*findings.findings, *findings.organs)]
+    headers, segments = reference_headers(volume, run), describe_segments(findings, run)
+    whole = hd.seg.Segmentation(headers, np.stack(masks, axis=-1), "BINARY", segments, "1.2.3", 1, "1.2.4", 1, "m", "n", "v", "d")
+
+    ds = build_seg(volume, findings, run)
+
+    assert (ds.PixelData, ds.Rows, ds.Columns, ds.SegmentsOverlap) == (whole.PixelData, whole.Rows, whole.Columns, whole.SegmentsOverlap)
+    assert ds.PerFrameFunctionalGroupsSequence == whole.PerFrameFunctionalGroupsSequence
+    assert ds.SharedFunctionalGroupsSequence == whole.SharedFunctionalGroupsSequence
 
 
 def test_a_single_segment_of_a_single_voxel_survives():
