@@ -28,7 +28,7 @@ def print_report(
         console.print(f"[yellow]not analysed[/] and {len(skipped) - SHOWN_SKIPPED} more files")
     console.print(_findings(shown.findings, truth))
     console.print(_jobs(shown))
-    console.print(_objects(shown.objects))
+    console.print(_objects(shown.objects, out))
     console.print("  ".join(f"{name} {seconds:.1f} s" for name, seconds in shown.timings_s.items()))
     for problem in shown.problems:
         console.print(f"[bold red]problem:[/] {problem}", soft_wrap=True)
@@ -102,13 +102,13 @@ def _jobs(shown: Demonstration) -> Table:
     return table
 
 
-def _objects(paths: Sequence[Path]) -> Table:
-    table = Table(title="Received by the archive", title_justify="left", header_style="bold")
+def _objects(paths: Sequence[Path], out: Path) -> Table:
+    table = Table(title=f"Received by the archive, in {out}", title_justify="left", header_style="bold")
     table.add_column("object")
     table.add_column("kB", justify="right")
     table.add_column("file", overflow="fold")
     for path in paths:
-        table.add_row(_object(path)["description"], f"{path.stat().st_size / 1000:.0f}", str(path))
+        table.add_row(_object(path)["description"], f"{path.stat().st_size / 1000:.0f}", path.name)
     return table
 
 

@@ -16,10 +16,11 @@ from cad_node.demo.reread import FoundInObject, reread
 from cad_node.errors import CadNodeError
 from cad_node.lifecycle import DeliveryState, JobState
 from cad_node.settings import Destination
-from cad_node.store.deliveries import DeliverySummary
 from cad_node.store.jobs import JobDetail
 
 SETTLE_LIMIT_S = 900.0
+DELIVERY_LIMIT_S = 120.0
+MOST_ROWS = 10_000
 UNFINISHED = (JobState.QUEUED, JobState.RUNNING)
 
 
@@ -58,17 +59,17 @@ def demonstrate(files: Sequence[Sendable], out: Path, work: Path, models_dir: Pa
         received = time.monotonic()
         store = open_store(node.settings)
         taken = {file.study_instance_uid for file in files} - {""}
-        jobs = _await_jobs(store, node, len(taken) if len(not_received) < len(files) else 0, stage)
+        _await_jobs(store, node, len(taken) if len(not_received) < len(files) else 0, stage)
         settled = time.monotonic()
-        deliveries = _await_deliveries(store, node, stage)
+        _await_deliveries(store, node, stage)
         delivered = time.monotonic()
+        jobs = tuple(store.jobs.show(job.id) for job in store.jobs.list(None, MOST_ROWS))
         store.database.dispose()
         objects = archive.objects()
         findings, problems = reread(objects)
         timings_s = {"receive": received - started, "settle": settled - received, "deliver": delivered - settled, **_job_timings(jobs)}
-        return Demonstration(
-            jobs, findings, tuple(objects), not_received, (*problems, *_undelivered(deliveries), *_changed(jobs, objects)), timings_s
-        )
+        problems = (*problems, *_undelivered(jobs), *_missing(jobs, objects))
+        return Demonstration(jobs, findings, tuple(objects), not_received, problems, timings_s)
 
 
 def _send(files: Sequence[Sendable], node: DemoNode, stage: Stage) -> tuple[tuple[Path, str], ...]:
@@ -82,28 +83,27 @@ def _send(files: Sequence[Sendable], node: DemoNode, stage: Stage) -> tuple[tupl
     return tuple(refused)
 
 
-def _await_jobs(store: Store, node: DemoNode, studies: int, stage: Stage) -> tuple[JobDetail, ...]:
+def _await_jobs(store: Store, node: DemoNode, studies: int, stage: Stage) -> None:
     """Until each study is complete and each of its jobs has come to an end."""
     deadline = time.monotonic() + SETTLE_LIMIT_S
     with stage("analysing", None):
         while True:
             node.require_alive()
-            jobs = store.jobs.list(None, 1000)
-            complete = len(store.studies.list(1000)) >= studies and not store.studies.receiving()
+            jobs = store.jobs.list(None, MOST_ROWS)
+            complete = len(store.studies.list(MOST_ROWS)) >= studies and not store.studies.receiving()
             if complete and all(job.state not in UNFINISHED for job in jobs):
-                return tuple(store.jobs.show(job.id) for job in jobs)
+                return
             if time.monotonic() > deadline:
                 raise NothingHappened(f"no end after {SETTLE_LIMIT_S:.0f} s; the node's log is {node.log}")
             time.sleep(0.1)
 
 
-def _await_deliveries(store: Store, node: DemoNode, stage: Stage) -> list[DeliverySummary]:
-    deadline = time.monotonic() + 120
+def _await_deliveries(store: Store, node: DemoNode, stage: Stage) -> None:
+    deadline = time.monotonic() + DELIVERY_LIMIT_S
     with stage("delivering to the archive", None):
         while store.deliveries.pending() and time.monotonic() < deadline:
             node.require_alive()
             time.sleep(0.1)
-    return store.deliveries.list(limit=1000)
 
 
 def _job_timings(jobs: Sequence[JobDetail]) -> dict[str, float]:
@@ -115,15 +115,16 @@ def _job_timings(jobs: Sequence[JobDetail]) -> dict[str, float]:
     return total
 
 
-def _undelivered(deliveries: Sequence[DeliverySummary]) -> list[str]:
+def _undelivered(jobs: Sequence[JobDetail]) -> list[str]:
     return [
         f"{delivery.sop_instance_uid} was not delivered: {delivery.state} {delivery.reason}"
-        for delivery in deliveries
+        for job in jobs
+        for delivery in job.deliveries
         if delivery.state != DeliveryState.DELIVERED
     ]
 
 
-def _changed(jobs: Sequence[JobDetail], objects: Sequence[Path]) -> list[str]:
+def _missing(jobs: Sequence[JobDetail], objects: Sequence[Path]) -> list[str]:
     """Results that the archive doesn't hold."""
     arrived = {path.stem.partition("-")[2] for path in objects}
     return [
