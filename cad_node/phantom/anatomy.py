@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
+from cad_node.findings import Point
 from cad_node.phantom.grid import Array, Grid
 
 _COARSE_MM = 3.0
@@ -31,7 +32,13 @@ class Anatomy:
         part = np.float32(position - below)
         shape = self.shapes[name]
         plane = shape[below] * (1 - part) + shape[below + 1] * part
-        return self._to_fine @ plane @ self._to_fine.T
+        fine: Array = self._to_fine @ plane @ self._to_fine.T
+        return fine
+
+    def in_heart(self, point: Point) -> bool:
+        """Whether `point` (LPS mm) lies in the heart or its fat."""
+        x, y, z = (int(np.abs(axis - at).argmin()) for axis, at in zip((self.xy_mm, self.xy_mm, self.z_mm), point, strict=True))
+        return bool(self.shapes["heart"][z, y, x] < 2)
 
     def points_in_lung(self, side: int, count: int, rng: np.random.Generator) -> NDArray[np.float64]:
         """Random points well inside one lung: (count, 3) LPS mm; side is +1 for the left, -1 for the right."""
@@ -53,9 +60,8 @@ def _shapes(x: Array, y: Array, z: Array) -> dict[str, Array]:
     body = _ellipse(x / (168 * shoulder), (y - 8) / (114 * shoulder), 114, power=2.4)
     cavity = _ellipse(x / (134 * taper(z)), y / (88 * taper(z)), 88 * taper(z), power=2.2)
     mediastinum = _ellipse(x / (27 + 9 * np.exp(-(((z - 20) / 60) ** 2))), (y + 4) / 92, 32, power=2.0)
-    heart = _ellipse((x - 24 + 0.25 * y) / 60, (y + 30) / 46, 46, (z + 58) / 56)
-    dome_mm = np.maximum(-66 - 48 * (((x + 70) / 78) ** 2 + ((y - 8) / 88) ** 2), -76 - 48 * (((x - 74) / 78) ** 2 + ((y - 8) / 88) ** 2))
-    above_diaphragm = (z - dome_mm) * np.float32(0.85)
+    heart = _ellipse((x - 24 + 0.25 * y) / 60, (y + 30) / 46, 46, (z + 50 + 0.2 * (x - 24)) / 48)
+    above_diaphragm = (z - _diaphragm_z_mm(x, y)) * np.float32(0.85)
     vertebrae = _ellipse(x / 30, (y - 72) / 27, 27)
     lungs = cavity + 2
     for other in (mediastinum, heart, above_diaphragm, vertebrae):
@@ -63,6 +69,14 @@ def _shapes(x: Array, y: Array, z: Array) -> dict[str, Array]:
     shapes = {"body": body, "cavity": cavity, "heart": heart, "above_diaphragm": above_diaphragm, "lungs": lungs}
     full = np.broadcast_shapes(x.shape, y.shape, z.shape)
     return {name: np.ascontiguousarray(np.broadcast_to(shape, full), np.float32) for name, shape in shapes.items()}
+
+
+def _diaphragm_z_mm(x: Array, y: Array) -> Array:
+    """Height of the diaphragm: right dome, left dome, and the central tendon that the heart lies on."""
+    right = -66 - 48 * (((x + 70) / 78) ** 2 + ((y - 8) / 88) ** 2)
+    left = -76 - 48 * (((x - 74) / 78) ** 2 + ((y - 8) / 88) ** 2)
+    tendon = -88 - 48 * (((x - 5) / 80) ** 2 + ((y + 15) / 88) ** 2)
+    return _smooth_max(_smooth_max(right, left, 16.0), tendon, 16.0)
 
 
 def _ellipse(u: Array, v: Array, scale_mm: float | Array, w: Array | float = 0.0, power: float = 2.0) -> Array:
@@ -81,7 +95,8 @@ def _texture(shape: tuple[int, ...], rng: np.random.Generator) -> Array:
     """Uneven aeration of the lung: HU to add."""
     coarse = gaussian_filter(rng.standard_normal(shape, np.float32), 2.5)
     fine = gaussian_filter(rng.standard_normal(shape, np.float32), 0.8)
-    return 14 * coarse / coarse.std() + 9 * fine / fine.std()
+    hu: Array = 14 * coarse / coarse.std() + 9 * fine / fine.std()
+    return hu
 
 
 def _interpolation(at_mm: Array, wanted_mm: Array) -> Array:

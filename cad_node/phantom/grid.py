@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from cad_node.findings import Point
 from cad_node.phantom.nodules import PhantomNodule
 
-Array = NDArray[np.float32]
+Array = NDArray[np.floating]
 
 _SUPERSAMPLES = 4  # per axis and voxel, for nodules
 
@@ -64,12 +64,13 @@ def draw_tube(hu: Array, grid: Grid, tube: Tube, value_hu: float, around_hu: flo
 
 def draw_nodule(hu: Array, grid: Grid, nodule: PhantomNodule, around_hu: float) -> None:
     """Draw `nodule` with supersampled edges."""
-    _draw_sphere(hu, grid, nodule.centre_lps_mm, nodule.diameter_mm, nodule.density_hu, around_hu)
+    _draw_sphere(hu, grid, nodule.centre_lps_mm, nodule.diameter_mm, value_hu=nodule.density_hu, around_hu=around_hu)
     if nodule.core_diameter_mm:
-        _draw_sphere(hu, grid, nodule.centre_lps_mm, nodule.core_diameter_mm, nodule.core_density_hu, nodule.density_hu)
+        core_hu, shell_hu = nodule.core_density_hu, nodule.density_hu
+        _draw_sphere(hu, grid, nodule.centre_lps_mm, nodule.core_diameter_mm, value_hu=core_hu, around_hu=shell_hu)
 
 
-def _draw_sphere(hu: Array, grid: Grid, centre: Point, diameter_mm: float, value_hu: float, around_hu: float) -> None:
+def _draw_sphere(hu: Array, grid: Grid, centre: Point, diameter_mm: float, *, value_hu: float, around_hu: float) -> None:
     middle = np.array(centre)
     box = _box(grid, middle - diameter_mm / 2 - grid.spacing_mm, middle + diameter_mm / 2 + grid.spacing_mm)
     if box is None:

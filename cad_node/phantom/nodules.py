@@ -22,7 +22,7 @@ class PhantomNodule:
 NODULES = (
     PhantomNodule((-78.0, -8.0, 62.0), 12.0),
     PhantomNodule((88.0, 14.0, 18.0), 8.0),
-    PhantomNodule((-82.5, 61.0, -12.0), 14.0),  # against the pleura
+    PhantomNodule((-83.5, 62.7, -12.0), 14.0),  # against the pleura, which it touches
     PhantomNodule((72.0, -24.0, 58.0), 18.0, density_hu=-560.0, core_diameter_mm=9.0),  # part-solid
     PhantomNodule((-96.0, 22.0, -38.0), 6.0),
 )

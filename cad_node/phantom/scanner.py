@@ -20,6 +20,8 @@ def scan_slice(hu: Array, slice_index: int, grid: Grid, rng: np.random.Generator
 
 
 def _noise(grid: Grid, rng: np.random.Generator) -> Array:
-    grain = gaussian_filter(rng.standard_normal((grid.size_px, grid.size_px), np.float32), _NOISE_SIGMA_MM / grid.pixel_spacing_mm, truncate=3)
+    white = rng.standard_normal((grid.size_px, grid.size_px), np.float32)
+    grain = gaussian_filter(white, _NOISE_SIGMA_MM / grid.pixel_spacing_mm, truncate=3)
     from_centre = (grid.x_mm[None, :] / 200) ** 2 + (grid.x_mm[:, None] / 140) ** 2
-    return grain * (_NOISE_SD_HU / grain.std() * np.exp(-0.4 * from_centre))  # rays through the middle are weakened most
+    noise: Array = grain * (_NOISE_SD_HU / grain.std() * np.exp(-0.4 * from_centre))  # rays through the middle are weakened most
+    return noise

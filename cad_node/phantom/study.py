@@ -13,7 +13,7 @@ from cad_node.phantom.grid import Array, Grid, draw_nodule, draw_tube
 from cad_node.phantom.nodules import NODULES, PhantomNodule
 from cad_node.phantom.scanner import scan_slice
 from cad_node.phantom.tissues import AIR, BLOOD, CORTEX, LUNG, MARROW, MUSCLE, draw_plane
-from cad_node.phantom.tubes import airways, great_vessels, lung_vessels, ribs, wall
+from cad_node.phantom.tubes import airways, great_vessels, inner, lung_vessels, ribs, shoulder_bones, wall
 
 _UIDS = uuid.UUID("6f1c3b52-6d0b-4c0e-9a35-5f6b1f0e2f11")  # name space of the phantom's UIDs
 _RESCALE_INTERCEPT = -1024
@@ -30,6 +30,7 @@ def phantom_study(
     spacing_mm: float = 2.0,
     pixel_spacing_mm: float = 0.7,
     size_px: int = 512,
+    *,
     nodules: Sequence[PhantomNodule] = NODULES,
     seed: int = 1,
     on_progress: Callable[[int, int], None] = lambda _done, _total: None,
@@ -63,8 +64,11 @@ def _draw_anatomy(grid: Grid, nodules: Sequence[PhantomNodule], rng: np.random.G
         draw_tube(hu, grid, wall(lumen), 0.0, LUNG)
     for lumen in lumens:
         draw_tube(hu, grid, lumen, AIR, 0.0)
-    for rib in ribs():
-        draw_tube(hu, grid, rib, CORTEX, MUSCLE)
+    bones = [*ribs(), *shoulder_bones()]
+    for bone in bones:
+        draw_tube(hu, grid, bone, CORTEX, MUSCLE)
+    for bone in bones:
+        draw_tube(hu, grid, inner(bone), MARROW, CORTEX)
     for nodule in nodules:
         draw_nodule(hu, grid, nodule, LUNG)
     return hu

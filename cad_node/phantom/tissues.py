@@ -20,7 +20,7 @@ def draw_plane(anatomy: Anatomy, grid: Grid, z_mm: float) -> Array:
     edge_mm = max(grid.pixel_spacing_mm, 1.0)
 
     def inside(distance: Array) -> Array:
-        return np.clip(0.5 - distance / edge_mm, 0, 1)
+        return _covered(distance, edge_mm)
 
     hu = np.full((grid.size_px, grid.size_px), AIR, np.float32)
     _lay(hu, TABLE, inside(np.abs(np.abs(y - 131 + 0.0008 * x**2) - 5) - 1.0))
@@ -36,6 +36,12 @@ def draw_plane(anatomy: Anatomy, grid: Grid, z_mm: float) -> Array:
     return hu
 
 
+def _covered(distance: Array, edge_mm: float) -> Array:
+    """Share of each voxel inside a shape."""
+    covered: Array = np.clip(0.5 - distance / edge_mm, 0, 1)
+    return covered
+
+
 def _lay(hu: Array, value: float | Array, covered: Array) -> None:
     hu += covered * (value - hu)
 
@@ -48,10 +54,10 @@ def _lay_spine(hu: Array, x: Array, y: Array, z_mm: float, edge_mm: float) -> No
     transverse = np.maximum(np.abs(x) - 32, np.abs(y - 100 + 0.15 * np.abs(x)) - 4.5)
     arch = np.minimum(canal - 4, process if in_disc else np.minimum(process, transverse))
     for shape in (arch, body):
-        _lay(hu, DISC if in_disc and shape is body else CORTEX, np.clip(0.5 - shape / edge_mm, 0, 1))
+        _lay(hu, DISC if in_disc and shape is body else CORTEX, _covered(shape, edge_mm))
         if not (in_disc and shape is body):
-            _lay(hu, MARROW, np.clip(0.5 - (shape + 1.6) / edge_mm, 0, 1))
-    _lay(hu, CORD, np.clip(0.5 - canal / edge_mm, 0, 1))
+            _lay(hu, MARROW, _covered(shape + 1.6, edge_mm))
+    _lay(hu, CORD, _covered(canal, edge_mm))
 
 
 def _lay_sternum(hu: Array, x: Array, y: Array, z_mm: float, edge_mm: float) -> None:
@@ -59,5 +65,5 @@ def _lay_sternum(hu: Array, x: Array, y: Array, z_mm: float, edge_mm: float) -> 
         return
     front_mm = -97 + 0.0012 * max(0.0, z_mm - 10) ** 2 * 2
     shape = (np.sqrt((x / 19) ** 2 + ((y - front_mm) / 6.5) ** 2) - 1) * 6.5
-    _lay(hu, CORTEX, np.clip(0.5 - shape / edge_mm, 0, 1))
-    _lay(hu, MARROW, np.clip(0.5 - (shape + 1.3) / edge_mm, 0, 1))
+    _lay(hu, CORTEX, _covered(shape, edge_mm))
+    _lay(hu, MARROW, _covered(shape + 1.3, edge_mm))

@@ -16,8 +16,13 @@ _MURRAY = 2.7  # radius^2.7 of a vessel is the sum of its branches'
 
 def lung_vessels(anatomy: Anatomy, rng: np.random.Generator) -> list[Tube]:
     """Arteries and veins of both lungs."""
-    roots: tuple[tuple[int, Point], ...] = ((1, (38.0, 4.0, 14.0)), (-1, (-38.0, 4.0, 10.0)), (1, (36.0, 16.0, -8.0)), (-1, (-36.0, 16.0, -10.0)))
-    return [tube for side, root in roots for tube in _tree(root, anatomy.points_in_lung(side, 420, rng), leaf_radius_mm=0.5)]
+    roots: tuple[tuple[int, Point], ...] = (
+        (1, (38.0, 4.0, 14.0)),
+        (-1, (-38.0, 4.0, 10.0)),
+        (1, (36.0, 16.0, -8.0)),
+        (-1, (-36.0, 16.0, -10.0)),
+    )
+    return [tube for side, root in roots for tube in _tree(root, anatomy.points_in_lung(side, 520, rng), leaf_radius_mm=0.55)]
 
 
 def airways(anatomy: Anatomy, rng: np.random.Generator) -> list[Tube]:
@@ -26,7 +31,8 @@ def airways(anatomy: Anatomy, rng: np.random.Generator) -> list[Tube]:
     for side in (1, -1):
         hilum = (side * 40.0, 22.0, 6.0)
         trachea.append(Tube(_CARINA, hilum, 6.5, 5.0))
-        trachea += _tree(hilum, anatomy.points_in_lung(side, 36, rng), leaf_radius_mm=0.75)
+        bronchi = _tree(hilum, anatomy.points_in_lung(side, 36, rng), leaf_radius_mm=0.75)
+        trachea += [tube for tube in bronchi if not any(anatomy.in_heart(_point(position)) for position in _along(tube))]
     return trachea
 
 
@@ -37,7 +43,16 @@ def wall(lumen: Tube) -> Tube:
 
 def great_vessels() -> list[Tube]:
     """Aorta, caval vein, pulmonary trunk and arteries, oesophagus."""
-    arch: list[Point] = [(-12, -30, -20), (-16, -34, 30), (-6, -26, 58), (10, -6, 66), (22, 22, 58), (27, 44, 36), (24, 50, -40), (12, 52, -160)]
+    arch: list[Point] = [
+        (-12, -30, -20),
+        (-16, -34, 30),
+        (-6, -26, 58),
+        (10, -6, 66),
+        (22, 22, 58),
+        (27, 44, 36),
+        (24, 50, -40),
+        (12, 52, -160),
+    ]
     pulmonary: list[Point] = [(16, -38, -8), (18, -20, 20), (2, -2, 22), (-38, 4, 10)]
     aorta = [Tube(a, b, 13.5, 13.5) for a, b in itertools.pairwise(arch)]
     trunk = [Tube(a, b, 11.0, 9.5) for a, b in itertools.pairwise(pulmonary)]
@@ -58,6 +73,29 @@ def ribs() -> Iterator[Tube]:
         along = np.linspace(0, last, 18)
         for side in (1, -1):
             yield from (Tube(a, b, 5.2, 5.2) for a, b in itertools.pairwise(_rib_points(along, 128.0 - 22.0 * number, side)))
+
+
+def shoulder_bones() -> list[Tube]:
+    """Collarbones, and the blades of the scapulae as stacks of bars."""
+    bones = []
+    for side in (1, -1):
+        collarbone: list[Point] = [(side * 20, -72, 92), (side * 55, -66, 110), (side * 95, -30, 130), (side * 125, -6, 142)]
+        bones += [Tube(a, b, 5.5, 5.0) for a, b in itertools.pairwise(collarbone)]
+        for z in np.arange(15.0, 116.0, 2.5):
+            width = 10 + 0.42 * (z - 15)
+            bones.append(Tube((side * 74, 93, float(z)), (side * (74 + width), 93 - 0.62 * width, float(z)), 2.4, 3.4))
+    return bones
+
+
+def inner(bone: Tube, cortex_mm: float = 1.6) -> Tube:
+    """The marrow of a bone."""
+    return Tube(bone.start, bone.end, bone.start_radius_mm - cortex_mm, bone.end_radius_mm - cortex_mm)
+
+
+def _along(tube: Tube) -> NDArray[np.float64]:
+    start, end = np.array(tube.start), np.array(tube.end)
+    points: NDArray[np.float64] = start + np.linspace(0, 1, 5)[:, None] * (end - start)
+    return points
 
 
 def _rib_points(along: NDArray[np.float64], start_z_mm: float, side: int) -> list[Point]:
