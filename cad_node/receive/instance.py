@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple
 
 from cad_node.receive.header import Header, read_header
 from cad_node.receive.part10 import file_head
@@ -23,13 +22,8 @@ class StoreRequest:
     dataset: bytes
 
 
-class Stored(NamedTuple):
-    study_instance_uid: str
-    is_new: bool  # False: it was there already, the same
-
-
-def receive_instance(request: StoreRequest, spool: Spool, studies: Studies, now: datetime) -> Stored:
-    """Check, store and index one instance; on return both file and row are durable.
+def receive_instance(request: StoreRequest, spool: Spool, studies: Studies, now: datetime) -> str:
+    """Check, store and index one instance; on return both file and row are durable. Returns its Study Instance UID.
 
     Raises the errors of statuses.STORE_STATUSES; the instance isn't in the index then.
     """
@@ -43,7 +37,8 @@ def receive_instance(request: StoreRequest, spool: Spool, studies: Studies, now:
     if placed.outcome is CONFLICT:
         studies.flag_conflict(received, placed.path, placed.sha256, now)
         raise UidTaken(f"instance {header.sop_instance_uid}: another content came before; this one is kept as {placed.path.name}")
-    return Stored(header.study_instance_uid, studies.index(received, now))
+    studies.index(received, now)  # no new row: the instance was there already, the same
+    return header.study_instance_uid
 
 
 def _check_identity(request: StoreRequest, header: Header) -> None:

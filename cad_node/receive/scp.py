@@ -84,10 +84,10 @@ class StorageScp:
         """Answer one C-STORE request; whatever goes wrong, the association and its other instances live on."""
         calling_ae_title = event.assoc.requestor.ae_title
         try:
-            stored = receive_instance(_request(event, calling_ae_title), self._spool, self._studies, self._clock())
+            study_instance_uid = receive_instance(_request(event, calling_ae_title), self._spool, self._studies, self._clock())
         except Exception as error:  # noqa: BLE001 - one bad instance must not cost its neighbours
             return _failure(error, calling_ae_title)
-        self._studies_by_association.setdefault(event.assoc, set()).add(stored.study_instance_uid)
+        self._studies_by_association.setdefault(event.assoc, set()).add(study_instance_uid)
         return SUCCESS
 
     def _keep_connection(self, event: Any) -> None:
