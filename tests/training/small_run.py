@@ -14,7 +14,10 @@ COUNTS = {Split.TRAIN: 96, Split.VALIDATION: 24, Split.TEST: 24}
 
 
 def make_patch_folder(folder: Path) -> Path:
-    """Every third patch shows a disc in noise, a nodule; the others noise alone. The train folder holds one more image, which no label file names."""
+    """Every third patch shows a disc in noise, a nodule; the others noise alone.
+
+    The train folder holds one more image, which no label file names.
+    """
     random = np.random.default_rng(3)
     for split, count in COUNTS.items():
         (folder / split).mkdir(parents=True)
