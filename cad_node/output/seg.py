@@ -17,7 +17,7 @@ from cad_node.output.headers import reference_headers
 from cad_node.output.segments import describe_segments
 from cad_node.output.stamp import stamp
 
-SERIES_NUMBER = 9101
+SERIES_NUMBER = 9101  # of every Segmentation; far above what scanners number
 
 
 def build_seg(volume: Volume, findings: Findings, run: Run) -> Dataset | None:

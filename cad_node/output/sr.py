@@ -36,7 +36,7 @@ from cad_node.output.measurement_groups import measurement_groups
 from cad_node.output.seg import seg_instance_uid, seg_series_uid
 from cad_node.output.stamp import stamp
 
-SERIES_NUMBER = 9102
+SERIES_NUMBER = 9102  # of every report
 
 _ENGLISH = CodedConcept("en-US", "RFC5646", "English (United States)")
 

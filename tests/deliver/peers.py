@@ -1,5 +1,6 @@
 """Storage SCPs that behave as PACS do, well and badly, on loopback."""
 
+import select
 import socket
 import threading
 from collections.abc import Iterator
@@ -56,6 +57,20 @@ def rude_peer(behave) -> Iterator[Destination]:
         stopped.set()
         thread.join()
         listener.close()
+
+
+def relay(connection: socket.socket, behind: Destination, after_bytes: int) -> None:
+    """Pass bytes between a sender and a real SCP, and hang up once the sender has sent so many."""
+    with socket.create_connection((behind.host, behind.port)) as onward:
+        other = {connection: onward, onward: connection}
+        sent = 0
+        while sent < after_bytes:
+            for readable in select.select(list(other), [], [], 5)[0]:
+                chunk = readable.recv(min(16384, after_bytes - sent) or 1)
+                other[readable].sendall(chunk)
+                if not chunk:
+                    return
+                sent += len(chunk) if readable is connection else 0
 
 
 def unused_port() -> int:

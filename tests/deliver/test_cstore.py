@@ -22,7 +22,7 @@ from pynetdicom.presentation import AllStoragePresentationContexts
 
 from cad_node.deliver.cstore import CStore
 from cad_node.settings import Destination
-from tests.deliver.peers import only, pacs, rude_peer, unused_port
+from tests.deliver.peers import only, pacs, relay, rude_peer, unused_port
 from tests.factory import ct_study, save_study
 
 
@@ -145,6 +145,19 @@ def test_an_abort_in_mid_batch_spares_what_was_delivered_and_leaves_the_rest_for
 
     assert verdicts(outcomes) == [DELIVERED, LATER, LATER, LATER]
     assert "aborted the association" in outcomes[1].reason or "connection" in outcomes[1].reason
+
+
+@pytest.mark.parametrize("after_bytes", [50, 400, 100_000, 2_500_000])
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # of pynetdicom's SCP, as below
+def test_a_line_cut_anywhere_leaves_the_cut_file_for_later(tmp_path, after_bytes):
+    paths = save_study(ct_study(voxels=np.zeros((2, 1024, 1024), np.int16)), tmp_path)  # 2 MiB each
+
+    with pacs(lambda _: 0x0000) as behind, rude_peer(lambda connection: relay(connection, behind, after_bytes)) as destination:
+        outcomes = send(destination, paths)
+    gc.collect()
+
+    delivered = 1 if after_bytes > 2_200_000 else 0
+    assert verdicts(outcomes) == [DELIVERED] * delivered + [LATER] * (2 - delivered)
 
 
 @pytest.mark.filterwarnings(
