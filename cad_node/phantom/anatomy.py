@@ -23,17 +23,18 @@ class Anatomy:
         self.z_mm = np.arange(grid.z_mm[0], grid.z_mm[-1] + 2 * _COARSE_MM, _COARSE_MM, dtype=np.float32)
         self.shapes = _shapes(self.xy_mm[None, None, :], self.xy_mm[None, :, None], self.z_mm[:, None, None])
         self.shapes["texture"] = _texture(self.shapes["lungs"].shape, rng)
-        self._to_fine = _interpolation(self.xy_mm, grid.x_mm)
+        position = np.clip((grid.x_mm - self.xy_mm[0]) / _COARSE_MM, 0, len(self.xy_mm) - 1.001)
+        self._below = position.astype(int)  # coarse neighbours of each fine column, and of each row
+        self._part = (position - self._below).astype(np.float32)
 
     def on_plane(self, name: str, z_mm: float) -> Array:
         """One shape on the fine grid's plane at z_mm: (row, column)."""
         position = (z_mm - float(self.z_mm[0])) / _COARSE_MM
         below = min(int(position), len(self.z_mm) - 2)
-        part = np.float32(position - below)
         shape = self.shapes[name]
-        plane = shape[below] * (1 - part) + shape[below + 1] * part
-        fine: Array = self._to_fine @ plane @ self._to_fine.T
-        return fine
+        coarse = _between(shape[below], shape[below + 1], np.float32(position - below))
+        rows = _between(coarse[self._below], coarse[self._below + 1], self._part[:, None])
+        return _between(rows[:, self._below], rows[:, self._below + 1], self._part)
 
     def in_heart(self, point: Point) -> bool:
         """Whether `point` (LPS mm) lies in the heart or its fat."""
@@ -99,12 +100,5 @@ def _texture(shape: tuple[int, ...], rng: np.random.Generator) -> Array:
     return hu
 
 
-def _interpolation(at_mm: Array, wanted_mm: Array) -> Array:
-    """Linear interpolation as a matrix: values at wanted_mm = matrix @ values at at_mm, which are evenly spaced."""
-    position = np.clip((wanted_mm - at_mm[0]) / (at_mm[1] - at_mm[0]), 0, len(at_mm) - 1.001)
-    below = position.astype(int)
-    matrix = np.zeros((len(wanted_mm), len(at_mm)), np.float32)
-    rows = np.arange(len(wanted_mm))
-    matrix[rows, below] = 1 - (position - below)
-    matrix[rows, below + 1] = position - below
-    return matrix
+def _between(low: Array, high: Array, part: Array | np.float32) -> Array:
+    return low + part * (high - low)
