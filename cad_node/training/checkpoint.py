@@ -57,10 +57,13 @@ class Checkpoint:
 def restore_network(recipe: Recipe, checkpoint: Checkpoint) -> nn.Module:
     """The trained network as it is served: averaged over mirror images, in evaluation mode.
 
-    Raises CheckpointError if the checkpoint is of another recipe.
+    Raises CheckpointError if the checkpoint is of another recipe, or of another network.
     """
     if checkpoint.plan.recipe != recipe.name:
         raise CheckpointError(f"the checkpoint is of {checkpoint.plan.recipe}, not of {recipe.name}; name the recipe it was trained with")
     network = recipe.network()
-    network.load_state_dict(checkpoint.network)
+    try:
+        network.load_state_dict(checkpoint.network)
+    except RuntimeError as exc:
+        raise CheckpointError(f"the checkpoint's weights don't fit the network of {recipe.name} as it is now: {exc}; train again") from exc
     return FlipAveraged(network).eval()

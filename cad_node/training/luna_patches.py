@@ -1,5 +1,6 @@
 """Reader of the LUNA16 patch set: 50×50 axial JPEG patches around candidates, labels in {train,val,test}datalabels.txt.
 
+Licence of the data: CC BY 4.0 (LUNA16), made from LIDC-IDRI (CC BY 3.0).
 An image file that no label file names is left alone: the train folder also holds rotated copies.
 """
 
@@ -17,7 +18,6 @@ from cad_node.errors import CadNodeError
 from cad_node.training.patch_set import PatchSet, Split
 
 ARCHIVE = "luna16_patches_50x50.tar.gz"
-LICENCE = "CC BY 4.0 (LUNA16, from LIDC-IDRI, CC BY 3.0)"
 SHA256 = {
     Split.TRAIN: "91bb95bb4316f78636977e0ff37d2c23656837d87b1dbbf4496bd2566ee1910f",
     Split.VALIDATION: "84b138108b0910cbe4726c2df96429caa855a5850b0cd4b4940976c9ac923bc6",

@@ -4,6 +4,7 @@ import json
 import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
+from torch import nn
 
 from cad_node.training.calibration import fit_calibration
 from cad_node.training.checkpoint import Checkpoint, CheckpointError, restore_network
@@ -83,6 +84,13 @@ def test_checkpoint_of_another_recipe_is_refused(recipe, checkpoint, patch_folde
     other = dataclasses.replace(recipe, name="other_model")
 
     with pytest.raises(CheckpointError, match="of lung_nodule_ct, not of other_model"):
+        evaluate(other, checkpoint, patch_folder)
+
+
+def test_checkpoint_of_another_network_is_refused(recipe, checkpoint, patch_folder):
+    other = dataclasses.replace(recipe, network=lambda: nn.Linear(3, 1))
+
+    with pytest.raises(CheckpointError, match="don't fit the network"):
         evaluate(other, checkpoint, patch_folder)
 
 
