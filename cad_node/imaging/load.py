@@ -1,6 +1,6 @@
 """Series -> Volume: read every file, refuse what isn't one regular axial stack, decode to HU."""
 
-import struct
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +10,14 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 from pydicom.pixels.utils import pixel_array
-from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian, RLELossless
+from pydicom.uid import (
+    UID,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    RLELossless,
+)
 
 from cad_node.errors import Refusal, UnusableSeries
 from cad_node.imaging.stack import Plane, order_stack, read_plane
@@ -31,11 +38,11 @@ def load_volume(series: Series, slice_spacing_mm: Range, pixel_spacing_mm: Range
 
     Raises UnusableSeries, which says what was found, what was wanted and what to do.
     """
-    files = [_read_header(instance, series.series_instance_uid) for instance in series.instances]
-    planes = [read_plane(file.header, series.series_instance_uid) for file in files]
+    files = [_read_file(instance, series.series_instance_uid) for instance in series.instances]
+    planes = [file.plane for file in files]
     stack = order_stack(series.series_instance_uid, planes, slice_spacing_mm, pixel_spacing_mm)
     ordered = [files[index] for index in stack.order]
-    voxels = _decode_all(ordered, planes[0], series.series_instance_uid)
+    voxels = _decode_all(ordered, series.series_instance_uid)
     sources = _one_frame_of_reference([file.header for file in ordered], series.series_instance_uid)
     return Volume(voxels, stack.affine, sources)
 
@@ -54,29 +61,45 @@ def _one_frame_of_reference(headers: list[Dataset], series_uid: str) -> tuple[Da
 class _File:
     path: Path
     header: Dataset  # without pixel data
-    pixels_at: int | None  # where uncompressed 16-bit pixels begin in the file; None: they go through a codec
+    plane: Plane
+    native: tuple[int, int] | None  # where uncompressed 16-bit pixels begin in the file, and their bytes; None: they go through a codec
 
 
-def _read_header(instance: Instance, series_uid: str) -> _File:
+def _read_file(instance: Instance, series_uid: str) -> _File:
+    """What the file says of its image; every value that is needed later has been converted once when this returns."""
     uid = instance.sop_instance_uid
     try:
-        with instance.path.open("rb") as stream:
-            header = dcmread(stream, stop_before_pixels=True)
-            syntax = UID(header.file_meta.TransferSyntaxUID)
-            at = stream.tell()  # pydicom stops in front of the element
-            element = stream.read(12)
+        return _understand(instance.path, series_uid)
+    except UnusableSeries:
+        raise
     except InvalidDicomError as exc:
         why = f"instance {uid} is not a DICOM file; wanted CT images only, send it again"
         raise UnusableSeries(Refusal.FILE_UNREADABLE, series_uid, why) from exc
-    except (OSError, EOFError, AttributeError, ValueError, KeyError, struct.error, NotImplementedError) as exc:
+    # pydicom converts a value when it is first asked for, and raises what it likes over a damaged one
+    except Exception as exc:
         why = f"the file of instance {uid} is cut off or damaged ({type(exc).__name__}); send it again"
         raise UnusableSeries(Refusal.FILE_UNREADABLE, series_uid, why) from exc
-    # a deflated file's stream position says nothing; its pixels are missed when they are decoded
-    if not syntax.is_deflated and not element.startswith(_PIXEL_DATA_TAG[syntax != ExplicitVRBigEndian]):
+
+
+def _understand(path: Path, series_uid: str) -> _File:
+    with path.open("rb") as stream:
+        header = dcmread(stream, stop_before_pixels=True)
+        at = stream.tell()  # pydicom stops in front of the element
+        element = stream.read(12)
+    syntax = UID(header.file_meta.TransferSyntaxUID)
+    if not _has_pixels(path, syntax, element):
         raise _no_pixels(header, series_uid)
     _check_pixel_attributes(header, series_uid)
-    native = syntax in _NATIVE_HEAD and header.BitsAllocated == 16
-    return _File(instance.path, header, at + _NATIVE_HEAD[syntax] if native else None)
+    plane = read_plane(header, series_uid)
+    head = _NATIVE_HEAD.get(syntax) if header.BitsAllocated == 16 else None
+    native = (at + head, int.from_bytes(element[head - 4 : head], "little")) if head else None
+    return _File(path, header, plane, native)
+
+
+def _has_pixels(path: Path, syntax: UID, element: bytes) -> bool:
+    if syntax == DeflatedExplicitVRLittleEndian:  # its stream position says nothing
+        return "PixelData" in dcmread(path)
+    return element.startswith(_PIXEL_DATA_TAG[syntax != ExplicitVRBigEndian])
 
 
 def _no_pixels(header: Dataset, series_uid: str) -> UnusableSeries:
@@ -96,22 +119,27 @@ def _check_pixel_attributes(header: Dataset, series_uid: str) -> None:
     if missing:
         why = f"instance {uid} has no {', '.join(missing)}, so that its pixels have no HU; send the original CT images"
         raise UnusableSeries(Refusal.PIXELS_UNDECODABLE, series_uid, why)
+    bits, allocated, slope, intercept = header.BitsStored, header.BitsAllocated, float(header.RescaleSlope), float(header.RescaleIntercept)
+    if not (0 < bits <= allocated and math.isfinite(slope) and math.isfinite(intercept)):
+        found = f"{bits} of {allocated} bits stored, rescale slope {slope:g} and intercept {intercept:g}"
+        why = f"instance {uid} has {found}, so that its pixels have no HU; send the original CT images"
+        raise UnusableSeries(Refusal.PIXELS_UNDECODABLE, series_uid, why)
     if header.get("SamplesPerPixel", 1) != 1:
         why = f"instance {uid} has {header.SamplesPerPixel} samples per pixel, wanted 1; send the original CT images"
         raise UnusableSeries(Refusal.PIXELS_UNDECODABLE, series_uid, why)
 
 
-def _decode_all(files: list[_File], plane: Plane, series_uid: str) -> NDArray[np.int16]:
-    voxels = np.empty((len(files), plane.rows, plane.columns), np.int16)
+def _decode_all(files: list[_File], series_uid: str) -> NDArray[np.int16]:
+    voxels = np.empty((len(files), files[0].plane.rows, files[0].plane.columns), np.int16)
     for hu, file in zip(voxels, files, strict=True):
-        stored = _decode(file, series_uid) if file.pixels_at is None else _read_native(file, file.pixels_at, hu.size, series_uid)
+        stored = _read_native(file, *file.native, hu.size, series_uid) if file.native else _decode(file, series_uid)
         _write_hu(stored.reshape(hu.shape), file.header, hu)
     return voxels
 
 
-def _read_native(file: _File, pixels_at: int, count: int, series_uid: str) -> NDArray[np.integer]:
+def _read_native(file: _File, at: int, length: int, count: int, series_uid: str) -> NDArray[np.integer]:
     dtype = np.dtype("<i2" if file.header.PixelRepresentation else "<u2")
-    stored = np.fromfile(file.path, dtype, count, offset=pixels_at)
+    stored = np.fromfile(file.path, dtype, min(count, length // 2), offset=at)
     if stored.size < count:
         found = f"{stored.size * 2} of {count * 2} bytes of Pixel Data"
         why = f"the file of instance {file.header.SOPInstanceUID} is cut off: {found}; send it again"
@@ -123,9 +151,12 @@ def _read_native(file: _File, pixels_at: int, count: int, series_uid: str) -> ND
 def _decode(file: _File, series_uid: str) -> NDArray[np.integer]:
     syntax = UID(file.header.file_meta.TransferSyntaxUID)
     try:
-        return pixel_array(file.path, raw=True, decoding_plugin=_FASTEST_PLUGIN.get(syntax, ""))
-    # the codecs raise what they like; whatever it is, the answer is the same and the cause is chained
-    except Exception as exc:
+        source = dcmread(file.path) if syntax == DeflatedExplicitVRLittleEndian else file.path  # pixel_array inflates no file
+        return pixel_array(source, raw=True, decoding_plugin=_FASTEST_PLUGIN.get(syntax, ""))
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    # the codecs raise what they like, the one in Rust no Exception; the answer is the same and the cause is chained
+    except BaseException as exc:
         where = f"instance {file.header.SOPInstanceUID}, {syntax.name}"
         why = f"its pixels can't be decoded ({where}: {type(exc).__name__}); send it again, or uncompressed"
         raise UnusableSeries(Refusal.PIXELS_UNDECODABLE, series_uid, why) from exc
