@@ -56,7 +56,9 @@ class _Line:
             return _store(self._association, item)
         except (PacsUnreachable, AssociationRejected) as exc:
             self._trouble = Outcome(False, exc.retryable, str(exc))
-            return self._trouble
+        except OSError as exc:  # the file failed half-way: the peer waits for a rest that won't come
+            self._trouble = _unreadable(item.path, exc)
+        return self._trouble
 
     def close(self) -> None:
         if self._association and self._trouble:
@@ -81,8 +83,10 @@ def _store(assoc: Association, item: _Sendable) -> Outcome:
 def _look(path: Path) -> _Sendable | Outcome:
     try:
         meta, offset = split_dataset(path)
-        context = Context(str(meta.MediaStorageSOPClassUID), str(meta.TransferSyntaxUID))
-        return _Sendable(path, context, str(meta.MediaStorageSOPInstanceUID), offset)
+        uids = [str(meta.MediaStorageSOPClassUID), str(meta.TransferSyntaxUID), str(meta.MediaStorageSOPInstanceUID)]
+        if not all(uid.isascii() and 0 < len(uid) <= 64 for uid in uids):
+            return Outcome(False, False, f"{path.name}: a UID in its File Meta Information is no UID")
+        return _Sendable(path, Context(uids[0], uids[1]), uids[2], offset)
     except OSError as exc:
         return _unreadable(path, exc)
     except Exception:  # noqa: BLE001 - a broken file can raise anything; it is an Outcome

@@ -11,6 +11,7 @@ from contextlib import closing
 import numpy as np
 import pytest
 from pydicom import dcmread
+from pydicom.filewriter import write_file_meta_info
 from pydicom.uid import (
     CTImageStorage,
     ExplicitVRLittleEndian,
@@ -247,6 +248,21 @@ def test_a_file_that_is_not_dicom_is_permanent(tmp_path):
     outcomes = send(Destination(ae_title="PACS", host="127.0.0.1", port=unused_port()), [junk])
 
     assert verdicts(outcomes) == [NEVER]
+
+
+@pytest.mark.parametrize("keyword", ["MediaStorageSOPClassUID", "MediaStorageSOPInstanceUID"])
+@pytest.mark.filterwarnings("ignore::UserWarning")  # pydicom's, of the UID that is wrong on purpose
+def test_a_file_whose_uid_is_none_is_permanent_and_costs_its_neighbours_nothing(files, keyword):
+    ds = dcmread(files[0])
+    setattr(ds.file_meta, keyword, "1." * 32 + "1")
+    with files[0].open("wb") as stream:
+        stream.write(b"\0" * 128 + b"DICM")
+        write_file_meta_info(stream, ds.file_meta, enforce_standard=False)
+
+    with pacs(lambda _: 0x0000) as destination:
+        outcomes = send(destination, files[:2])
+
+    assert verdicts(outcomes) == [NEVER, DELIVERED]
 
 
 def test_more_contexts_than_an_association_holds_take_a_second_one(tmp_path):
