@@ -20,7 +20,9 @@ AIR_HU = -400  # half-way between lung and soft tissue
 CLOSING_MM = 10.0  # dents up to twice as wide are filled: nodules at the pleura, vessels at the hilum
 PLAUSIBLE_ML = (800.0, 12_000.0)  # both lungs of an adult, breathed out or in
 SMALLEST_LUNG_ML = 150.0  # a part below isn't a lung
+SMALLER_LUNG = 0.2  # of the larger: what two lungs have at least
 SPLITTING_MM = (2.0, 4.0, 6.0, 8.0, 10.0)  # erosions tried until lungs that touch come apart
+_IN_PLANE = np.array([[[0, 0, 0]] * 3, [[0, 1, 0], [1, 1, 1], [0, 1, 0]], [[0, 0, 0]] * 3])  # neighbours within a slice
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,7 @@ def segment_lungs(volume: Volume) -> Lungs:
     upwards = slice(None, None, 1 if volume.affine[2, 0] > 0 else -1)
     air &= ~find_trachea(air[upwards], spacing_mm)[upwards]
     sides = [_closed(part, spacing_mm) for part in _split(air, spacing_mm)]
-    _check_plausible(sides, float(np.prod(spacing_mm)) / 1000, volume)
+    _check_plausible(sides, spacing_mm, volume)
     if len(sides) == 2:
         sides[1] &= ~sides[0]
     regions = [_refined(volume.voxels, side, step) for side in sides]
@@ -70,32 +72,41 @@ def _block_means(voxels: NDArray[np.int16], step: tuple[int, ...]) -> NDArray[np
 
 
 def _air_in_body(coarse: NDArray[np.float32], spacing_mm: Spacing) -> Mask:
-    """Air that isn't joined to the sides of the image: what is around the body, and the table."""
+    """Air that isn't joined to the sides of the image: without what is around the body, and the table."""
     air = coarse < AIR_HU
     frame = np.zeros_like(air)
     frame[:, [0, -1], :] = frame[:, :, [0, -1]] = True
-    outside = ndimage.binary_propagation(frame & air, mask=air)
-    inside = air & ~outside
+    inside = air & ~ndimage.binary_propagation(frame & air, mask=air)
+    if _volume_ml(inside, spacing_mm) < PLAUSIBLE_ML[0]:  # the outside has come in by an open mouth, or between thick slices
+        inside = air & ~ndimage.binary_propagation(frame & air, structure=_IN_PLANE, mask=air)
     return ndimage.binary_opening(inside, iterations=1) if min(spacing_mm) > 1 else inside
 
 
 def _split(air: Mask, spacing_mm: Spacing) -> list[Mask]:
     """Left and right lung, in no order; one if there is one. Touching lungs are eroded apart and grown back."""
-    smallest = SMALLEST_LUNG_ML * 1000 / float(np.prod(spacing_mm))
-    parts = [part for part in largest_parts(air, 2) if part.sum() >= smallest]
-    if len(parts) == 2 or not parts:
+    parts = [part for part in largest_parts(air, 2) if _volume_ml(part, spacing_mm) >= SMALLEST_LUNG_ML]
+    if not parts or _comparable(parts):
         return parts
-    (whole,) = parts
+    whole = parts[0]  # a much smaller second part may be gas in the stomach: both lungs may be in the first
     for radius_mm in SPLITTING_MM:
-        cores = [part for part in largest_parts(erode(whole, radius_mm, spacing_mm), 2) if part.sum() >= smallest / 2]
-        if len(cores) == 2 and cores[1].sum() > 0.2 * cores[0].sum():
+        cores = largest_parts(erode(whole, radius_mm, spacing_mm), 2)
+        if _comparable(cores) and _volume_ml(cores[1], spacing_mm) >= SMALLEST_LUNG_ML / 2:
             first, second = (ndimage.distance_transform_edt(~core, sampling=spacing_mm) for core in cores)
             return [whole & (first <= second), whole & (second < first)]
-    return [whole]
+    return parts
 
 
-def _check_plausible(sides: list[Mask], voxel_ml: float, volume: Volume) -> None:
-    found_ml = sum(float(side.sum()) for side in sides) * voxel_ml
+def _comparable(parts: list[Mask]) -> bool:
+    """Whether two parts may be the two lungs."""
+    return len(parts) == 2 and bool(parts[1].sum() > SMALLER_LUNG * parts[0].sum())
+
+
+def _volume_ml(mask: Mask, spacing_mm: Spacing) -> float:
+    return float(mask.sum() * np.prod(spacing_mm)) / 1000
+
+
+def _check_plausible(sides: list[Mask], spacing_mm: Spacing, volume: Volume) -> None:
+    found_ml = sum(_volume_ml(side, spacing_mm) for side in sides)
     if not PLAUSIBLE_ML[0] <= found_ml <= PLAUSIBLE_ML[1]:
         raise UnusableSeries(
             Refusal.ANATOMY_NOT_FOUND,
