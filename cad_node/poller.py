@@ -16,7 +16,7 @@ def poll(step: Callable[[], bool], interval_s: float, stop: threading.Event) -> 
     while not stop.is_set():
         try:
             busy = step()
-        except Exception:  # noqa: BLE001 - the process' outermost loop
+        except Exception:
             log.exception("step.failed", step=getattr(step, "__qualname__", repr(step)))
             busy = False
         if not busy:

@@ -3,13 +3,14 @@
 import random
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 
 from cad_node.deliver.transport import Outcome, Transport
 from cad_node.errors import LeaseLost
+from cad_node.heart import Heart
 from cad_node.lifecycle import backoff_s
 from cad_node.log import get_logger
 from cad_node.poller import poll
@@ -56,7 +57,7 @@ class Sender:
         """Send one batch of what is due for `destination`. Returns how many deliveries were claimed."""
         claims = self.deliveries.claim(destination, self.name, self.clock(), self.settings.queue.lease_s, _BATCH)
         if claims:
-            with self._alive(claims), closing(self.transports[destination].send([claim.path for claim in claims])) as outcomes:
+            with self._heart(claims), closing(self.transports[destination].send([claim.path for claim in claims])) as outcomes:
                 self._settle_each(destination, claims, outcomes, stop)
         return len(claims)
 
@@ -90,28 +91,13 @@ class Sender:
             self.deliveries.fail(claim, outcome.reason, now)
             log.error("delivery.failed", **event)
 
+    def _heart(self, claims: Sequence[ClaimedDelivery]) -> Heart[ClaimedDelivery]:
+        lease_s = self.settings.queue.lease_s
+        heart: Heart[ClaimedDelivery] = Heart(lambda claim: self.deliveries.heartbeat([claim], self.clock(), lease_s), lease_s)
+        for claim in claims:
+            heart.hold(claim)
+        return heart
+
     def _give_back(self, claim: ClaimedDelivery) -> None:
         now = self.clock()
         self.deliveries.back_off(claim, "not sent: the node was stopped", now, now)
-
-    @contextmanager
-    def _alive(self, claims: Sequence[ClaimedDelivery]) -> Iterator[None]:
-        """Extend the leases from a thread of its own for as long as the sending takes."""
-        done = threading.Event()
-
-        def beat() -> None:
-            while not done.wait(self.settings.queue.lease_s / 3):
-                try:
-                    self.deliveries.heartbeat(claims, self.clock(), self.settings.queue.lease_s)
-                except LeaseLost as exc:
-                    log.warning("delivery.lease_lost", reason=str(exc))
-                except Exception:
-                    log.exception("delivery.heartbeat_failed")
-
-        thread = threading.Thread(target=beat, name="delivery heartbeat", daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            done.set()
-            thread.join()

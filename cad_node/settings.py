@@ -2,6 +2,7 @@
 
 import os
 import tomllib
+from datetime import datetime, tzinfo
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -27,7 +28,7 @@ class Node(_Section):
     data_dir: Path = Path("cad_node_data")
     """Folder of the received instances, the results and the embedded database."""
     timezone_offset: Annotated[str, StringConstraints(pattern=r"^[+-]\d{4}$")] = "+0000"
-    """Timezone Offset From UTC (0008,0201) written into results; their times are given in it."""
+    """Timezone Offset From UTC (0008,0201) of results whose source names none; their times are given in it."""
 
 
 class Database(_Section):
@@ -130,6 +131,13 @@ class Settings(BaseSettings):
     log: Log = Log()
 
     @property
+    def timezone(self) -> tzinfo:
+        """`node.timezone_offset` as a time zone."""
+        parsed = datetime.strptime(self.node.timezone_offset, "%z").tzinfo
+        assert parsed is not None
+        return parsed
+
+    @property
     def database_url(self) -> str:
         return self.database.url or f"sqlite:///{(self.node.data_dir / 'cad_node.db').resolve()}"
 
@@ -153,7 +161,9 @@ class Settings(BaseSettings):
         return env_settings, init_settings  # a variable outranks the file
 
 
-_OUTSIDE_SETTINGS = frozenset({"CAD_NODE_CONFIG", "CAD_NODE_DATA", "CAD_NODE_TEST_POSTGRESQL"})  # the file itself; the tests' data and server
+_OUTSIDE_SETTINGS = frozenset(
+    {"CAD_NODE_CONFIG", "CAD_NODE_DATA", "CAD_NODE_TEST_POSTGRESQL"}
+)  # the file itself; the tests' data and server
 
 
 def read_settings(file: Path | None = None) -> Settings:

@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
 from time import monotonic
 
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from cad_node import __version__, pipeline
 from cad_node.errors import CadNodeError, LeaseLost, ManifestError, UnusableSeries
+from cad_node.heart import Heart
 from cad_node.imaging.volume import Volume
 from cad_node.inference.model import Model
 from cad_node.lifecycle import backoff_s
@@ -60,13 +61,14 @@ class Worker:
     jobs: Jobs
     results_dir: Path
     node_uid: uuid.UUID
+    timezone: tzinfo
     queue: Queue
     clock: Clock
     rng: random.Random
 
     def run(self, stop: threading.Event) -> None:
         """Work until `stop` is set; then finish the present job and give the prepared one back."""
-        with ThreadPoolExecutor(1, "prepare") as preparing, Heart(self.jobs, self.queue.lease_s, self.clock) as heart:
+        with ThreadPoolExecutor(1, "prepare") as preparing, self._heart() as heart:
             ahead: Prepared | None = None
             while not stop.is_set():
                 current, ahead = ahead or self._guarded_claim(heart, suspects=True), None
@@ -85,14 +87,17 @@ class Worker:
 
     def work_once(self) -> bool:
         """Claim and complete one job, without preparing another. False if none was due."""
-        with Heart(self.jobs, self.queue.lease_s, self.clock) as heart:
+        with self._heart() as heart:
             prepared = self._claim(heart, suspects=True)
             if prepared is None:
                 return False
             self._work(prepared)
             return True
 
-    def _guarded_claim(self, heart: "Heart", *, suspects: bool) -> Prepared | None:
+    def _heart(self) -> Heart[ClaimedJob]:
+        return Heart(lambda job: self.jobs.heartbeat(job, self.clock(), self.queue.lease_s), self.queue.lease_s)
+
+    def _guarded_claim(self, heart: Heart[ClaimedJob], *, suspects: bool) -> Prepared | None:
         try:
             return self._claim(heart, suspects=suspects)
         except Exception:
@@ -105,7 +110,7 @@ class Worker:
         except Exception:
             log.exception("worker.commit_failed", worker=self.name, job=prepared.job.id)
 
-    def _claim(self, heart: "Heart", *, suspects: bool) -> Prepared | None:
+    def _claim(self, heart: Heart[ClaimedJob], *, suspects: bool) -> Prepared | None:
         job = self.jobs.claim(self.name, self.models.keys(), self.clock(), self.queue.lease_s, suspects=suspects)
         if job is None:
             return None
@@ -156,7 +161,7 @@ class Worker:
 
     def _identity(self, job: ClaimedJob) -> Run:
         device = uuid.uuid5(self.node_uid, f"{job.model_name}/{job.model_version}")
-        return Run(job.uid, self._model(job).manifest, job.started_at, f"2.25.{device.int}", __version__)
+        return Run(job.uid, self._model(job).manifest, job.started_at.astimezone(self.timezone), f"2.25.{device.int}", __version__)
 
     def _write(self, job: ClaimedJob, built: pipeline.BuiltObject) -> NewResult:
         ds = built.dataset
@@ -204,45 +209,6 @@ class Stopwatch:
                 return score(patches)
 
         return timed
-
-
-class Heart:
-    """Extends the leases of the jobs this process holds, from a thread of its own."""
-
-    def __init__(self, jobs: Jobs, lease_s: float, clock: Clock) -> None:
-        self._jobs, self._lease_s, self._clock = jobs, lease_s, clock
-        self._held: dict[int, ClaimedJob] = {}
-        self._lock = threading.Lock()
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
-
-    def __enter__(self) -> "Heart":
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    def hold(self, job: ClaimedJob) -> None:
-        with self._lock:
-            self._held[job.id] = job
-
-    def drop(self, job: ClaimedJob) -> None:
-        with self._lock:
-            self._held.pop(job.id, None)
-
-    def _beat(self) -> None:
-        while not self._stop.wait(self._lease_s / 3):
-            with self._lock:
-                held = list(self._held.values())
-            for job in held:
-                try:
-                    self._jobs.heartbeat(job, self._clock(), self._lease_s)
-                except LeaseLost:
-                    self.drop(job)  # its commit will be refused by the fence
-                except Exception:
-                    log.exception("job.heartbeat_failed", job=job.id)
 
 
 def describe(error: Exception) -> str:

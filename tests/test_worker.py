@@ -64,6 +64,7 @@ def worker(database: Database, tmp_path: Path, clock: Clock) -> Worker:
         jobs=Jobs(database),
         results_dir=tmp_path / "results",
         node_uid=uuid.UUID(int=1),
+        timezone=UTC,
         queue=Queue(lease_s=1, poll_s=0.02, max_attempts=2, backoff_first_s=10, backoff_longest_s=10),
         clock=clock,
         rng=random.Random(1),

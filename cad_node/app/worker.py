@@ -38,6 +38,7 @@ def run_worker(settings: Settings, device: str, stop: threading.Event) -> None:
         jobs=store.jobs,
         results_dir=settings.results_dir.resolve(),
         node_uid=node_uid(store.database),
+        timezone=settings.timezone,
         queue=settings.queue,
         clock=now,
         rng=random.Random(),  # noqa: S311 - jitter
