@@ -18,7 +18,8 @@ def refusal(load: Callable[[], object]) -> UnusableSeries:
     with pytest.raises(UnusableSeries) as caught:
         load()
     assert SERIES_UID in caught.value.sentence
-    assert "Case" not in caught.value.sentence, "no patient's name"
+    assert "send" in caught.value.sentence, "what to do"
+    assert not any(secret in caught.value.sentence for secret in ("Case", "TEST-1", "19600101"))
     return caught.value
 
 
@@ -93,6 +94,8 @@ def test_an_encapsulated_pdf(tmp_path):
         ({"PixelData": None}, Refusal.PIXELS_MISSING, "no Pixel Data"),
         ({"NumberOfFrames": 3}, Refusal.MULTI_FRAME, "3 frames"),
         ({"RescaleIntercept": None}, Refusal.PIXELS_UNDECODABLE, "RescaleIntercept"),
+        ({"BitsStored": 17}, Refusal.PIXELS_UNDECODABLE, "17 of 16 bits"),
+        ({"PixelData": bytes(100)}, Refusal.FILE_UNREADABLE, "100 of 8192 bytes"),
         ({"SamplesPerPixel": 3}, Refusal.PIXELS_UNDECODABLE, "3 samples"),
         ({"ImagePositionPatient": None}, Refusal.GEOMETRY_MISSING, "ImagePositionPatient"),
         ({"ImageOrientationPatient": None}, Refusal.GEOMETRY_MISSING, "ImageOrientationPatient"),
