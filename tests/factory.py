@@ -20,10 +20,13 @@ def ct_study(
         voxels = np.full((slices, 64, 64), -1000, np.int16)
         voxels[:, 16:48, 16:48] = 40
     study, series, frame = generate_uid(), generate_uid(), generate_uid()
-    return [_slice(voxels[z], z, spacing_mm, pixel_spacing_mm, study, series, frame) for z in range(len(voxels))]
+    datasets = [_slice(pixels, z, spacing_mm, pixel_spacing_mm) for z, pixels in enumerate(voxels)]
+    for ds in datasets:
+        ds.StudyInstanceUID, ds.SeriesInstanceUID, ds.FrameOfReferenceUID = study, series, frame
+    return datasets
 
 
-def _slice(pixels: NDArray[np.int16], z: int, spacing_mm: float, pixel_spacing_mm: float, study: str, series: str, frame: str) -> Dataset:
+def _slice(pixels: NDArray[np.int16], z: int, spacing_mm: float, pixel_spacing_mm: float) -> Dataset:
     ds = Dataset()
     ds.file_meta = FileMetaDataset()
     ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
@@ -33,7 +36,6 @@ def _slice(pixels: NDArray[np.int16], z: int, spacing_mm: float, pixel_spacing_m
     ds.SOPInstanceUID = generate_uid()
     ds.file_meta.MediaStorageSOPClassUID = ds.SOPClassUID
     ds.file_meta.MediaStorageSOPInstanceUID = ds.SOPInstanceUID
-    ds.StudyInstanceUID, ds.SeriesInstanceUID, ds.FrameOfReferenceUID = study, series, frame
     ds.StudyDate, ds.StudyTime, ds.StudyID = "20260102", "101112", "1"
     ds.SeriesDate, ds.SeriesTime, ds.ContentDate, ds.ContentTime = "20260102", "101112", "20260102", "101112"
     ds.AccessionNumber, ds.ReferringPhysicianName = "A1", ""

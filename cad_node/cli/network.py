@@ -23,7 +23,7 @@ def echo(peer: Peer) -> None:
     """Ask a peer whether it is there (C-ECHO)."""
     read = settings()
     to = _peer(read, peer)
-    verify(to.host, to.port, to.ae_title, to.calling_ae_title or read.node.ae_title, read.sender.timeout_s)
+    verify(to, to.calling_ae_title or read.node.ae_title, read.sender.timeout_s)
     console.print(f"[green]ok[/] {to.ae_title} at {to.host}:{to.port} answers")
 
 

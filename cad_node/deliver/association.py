@@ -18,6 +18,7 @@ from cad_node.deliver.messages import (
     STATUS,
     Context,
     associate_request,
+    c_echo_request,
     c_store_request,
     command_elements,
     command_fragments,
@@ -73,11 +74,17 @@ class Association:
     def accepts(self, context: Context) -> bool:
         return context in self._accepted
 
+    def echo(self, context: Context) -> int:
+        """C-ECHO; the status, PS3.7 9.1.5."""
+        command = c_echo_request(context.sop_class_uid, self._next_message_id())
+        self._send_fragment(self._accepted[context], COMMAND | LAST, command)
+        return self._read_status()
+
     def store(self, context: Context, sop_instance_uid: str, dataset: BinaryIO) -> int:
         """C-STORE what is left to read in `dataset`, which is encoded as the context says; the status, PS3.7 9.1.1."""
         context_id = self._accepted[context]
-        self._message_id = self._message_id % 0xFFFF + 1
-        self._send_fragment(context_id, COMMAND | LAST, c_store_request(context.sop_class_uid, sop_instance_uid, self._message_id))
+        command = c_store_request(context.sop_class_uid, sop_instance_uid, self._next_message_id())
+        self._send_fragment(context_id, COMMAND | LAST, command)
         for is_last, fragment in dataset_fragments(dataset, self._fragment_bytes):
             self._send_fragment(context_id, LAST if is_last else 0, fragment)
         return self._read_status()
@@ -113,12 +120,16 @@ class Association:
         accepted = {context: context_id for context_id, context in proposed.items() if context_id in acceptance.context_ids}
         return accepted, max(limit - 6, 2) & ~1  # less the PDV's header; a fragment is of even length, PS3.8 E.1
 
+    def _next_message_id(self) -> int:
+        self._message_id = self._message_id % 0xFFFF + 1
+        return self._message_id
+
     def _send_fragment(self, context_id: int, control: int, fragment: bytes) -> None:
         length = len(fragment)
         self._send(struct.pack(">BxLLBB", _DATA, length + 6, length + 2, context_id, control) + fragment)
 
     def _read_status(self) -> int:
-        with _translated(self._peer, "answers with what isn't a C-STORE response"):
+        with _translated(self._peer, "answers with what isn't a response to the request"):
             elements = command_elements(self._read_command())
             answered = int.from_bytes(elements[MESSAGE_ID_ANSWERED], "little")
             if answered != self._message_id:

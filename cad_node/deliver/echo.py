@@ -1,23 +1,26 @@
 """C-ECHO as SCU: is the peer there, and does it know us?"""
 
-from pynetdicom.ae import ApplicationEntity
+from pydicom.uid import ImplicitVRLittleEndian
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # made at import
 
+from cad_node.deliver.association import Association, Peer
+from cad_node.deliver.messages import Context
 from cad_node.errors import PacsUnreachable
+from cad_node.settings import Destination
 
 
-def echo(host: str, port: int, called_ae_title: str, calling_ae_title: str, timeout_s: float) -> None:
-    """Verify the peer, PS3.4 A. Raises PacsUnreachable saying how far it came."""
-    ae = ApplicationEntity(ae_title=calling_ae_title)
-    ae.acse_timeout = ae.dimse_timeout = ae.network_timeout = ae.connection_timeout = timeout_s
-    ae.add_requested_context(Verification)
-    assoc = ae.associate(host, port, ae_title=called_ae_title)
-    peer = f"{called_ae_title} at {host}:{port}"
-    if assoc.is_rejected:
-        raise PacsUnreachable(f"{peer} rejects {calling_ae_title}; is this AE title configured there?")
-    if not assoc.is_established:
-        raise PacsUnreachable(f"{peer}: no association; is it running, and are host and port right?")
-    status = assoc.send_c_echo()
-    assoc.release()
-    if status.get("Status") != 0x0000:
-        raise PacsUnreachable(f"{peer} answers C-ECHO with {status.get('Status', 'nothing')}")
+def echo(to: Destination, calling_ae_title: str, timeout_s: float) -> None:
+    """Verify the peer, PS3.4 A. Raises PacsUnreachable or AssociationRejected, saying how far it came."""
+    peer = Peer(to.host, to.port, to.ae_title, calling_ae_title, timeout_s)
+    context = Context(str(Verification), ImplicitVRLittleEndian)
+    association = Association(peer, [context])
+    try:
+        status = association.echo(context) if association.accepts(context) else None
+    except BaseException:
+        association.abort()
+        raise
+    association.release()
+    if status is None:
+        raise PacsUnreachable(f"{peer} takes the association, but not C-ECHO")
+    if status != 0x0000:
+        raise PacsUnreachable(f"{peer} answers C-ECHO with 0x{status:04X}")

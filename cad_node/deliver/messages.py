@@ -1,4 +1,4 @@
-"""The bytes of what a Storage SCU says and hears: association requests, C-STORE commands, PDVs."""
+"""The bytes of what a Storage SCU says and hears: association requests, C-ECHO and C-STORE commands, PDVs."""
 
 import struct
 from collections.abc import Iterator, Mapping
@@ -90,9 +90,19 @@ def read_rejection(pdu: bytes) -> Rejection:
         raise ValueError("not an A-ASSOCIATE-RJ") from exc
 
 
+def c_echo_request(sop_class_uid: str, message_id: int) -> bytes:
+    """The command set of a C-ECHO-RQ, PS3.7 9.3.5.1."""
+    return _command(
+        (0x0002, _uid(sop_class_uid)),
+        (0x0100, struct.pack("<H", 0x0030)),  # C-ECHO-RQ
+        (0x0110, struct.pack("<H", message_id)),
+        (0x0800, struct.pack("<H", 0x0101)),  # no dataset follows
+    )
+
+
 def c_store_request(sop_class_uid: str, sop_instance_uid: str, message_id: int) -> bytes:
-    """The command set of a C-STORE-RQ in Implicit VR Little Endian, PS3.7 9.3.1.1."""
-    elements = (
+    """The command set of a C-STORE-RQ, PS3.7 9.3.1.1."""
+    return _command(
         (0x0002, _uid(sop_class_uid)),
         (0x0100, struct.pack("<H", 0x0001)),  # C-STORE-RQ
         (0x0110, struct.pack("<H", message_id)),
@@ -100,8 +110,6 @@ def c_store_request(sop_class_uid: str, sop_instance_uid: str, message_id: int) 
         (0x0800, struct.pack("<H", 0x0000)),  # a dataset follows
         (0x1000, _uid(sop_instance_uid)),
     )
-    command = b"".join(struct.pack("<HHL", 0x0000, element, len(value)) + value for element, value in elements)
-    return struct.pack("<HHLL", 0x0000, 0x0000, 4, len(command)) + command
 
 
 def command_elements(command: bytes) -> dict[int, bytes]:
@@ -137,6 +145,12 @@ def dataset_fragments(dataset: BinaryIO, fragment_bytes: int) -> Iterator[tuple[
         if not ahead:
             return
         fragment = ahead
+
+
+def _command(*elements: tuple[int, bytes]) -> bytes:
+    """A command set in Implicit VR Little Endian with its group length, PS3.7 6.3.1."""
+    command = b"".join(struct.pack("<HHL", 0x0000, element, len(value)) + value for element, value in elements)
+    return struct.pack("<HHLL", 0x0000, 0x0000, 4, len(command)) + command
 
 
 def _uid(value: str) -> bytes:

@@ -10,7 +10,7 @@ from types import TracebackType
 
 from cad_node.deliver.echo import echo
 from cad_node.errors import CadNodeError, PacsUnreachable
-from cad_node.settings import Settings, read_settings
+from cad_node.settings import Destination, Settings, read_settings
 
 START_LIMIT_S = 60.0
 
@@ -49,10 +49,11 @@ class DemoNode:
 
     def _wait_until_it_answers(self) -> None:
         deadline = time.monotonic() + START_LIMIT_S
+        itself = Destination(ae_title=self.settings.node.ae_title, host="127.0.0.1", port=self.port)
         while True:
             self.require_alive()
             try:
-                return echo("127.0.0.1", self.port, self.settings.node.ae_title, "DEMO", 5)
+                return echo(itself, "DEMO", 5)
             except PacsUnreachable:
                 if time.monotonic() > deadline:
                     raise

@@ -1,6 +1,7 @@
 """Orthanc as the PACS, both ways: it sends a study to the node, and serves what comes back in the same study over DICOMweb."""
 
 import io
+import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +16,7 @@ from cad_node.shipped import shipped
 from tests.e2e.orthanc import AE_TITLE, ORTHANC, Orthanc
 from tests.e2e.ports import free_port
 from tests.factory import save_study
-from tests.interop.tools import dciodvfy_errors
+from tests.interop.tools import dciodvfy_errors, run, tool
 
 pytestmark = [
     pytest.mark.slow,
@@ -62,6 +63,25 @@ def test_what_orthanc_serves_belongs_to_the_patient_and_passes_the_validator(the
     assert dciodvfy_errors(file) == []
 
 
+def test_dcmqi_reads_what_orthanc_serves(there_and_back: Round, tmp_path: Path):
+    for modality in ("SEG", "SR"):
+        retrieve(there_and_back, modality).save_as(tmp_path / f"{modality}.dcm")
+
+    seg = run(
+        tool("segimage2itkimage", "Python package dcmqi"),
+        "--inputDICOM",
+        tmp_path / "SEG.dcm",
+        "--outputDirectory",
+        tmp_path,
+        "--prefix",
+        "s",
+    )
+    sr = run(tool("tid1500reader", "Python package dcmqi"), "--inputDICOM", tmp_path / "SR.dcm", "--outputMetadata", tmp_path / "sr.json")
+
+    assert (seg.returncode, sr.returncode) == (0, 0), seg.stderr + sr.stderr
+    assert json.loads((tmp_path / "sr.json").read_text())["Measurements"]
+
+
 def test_the_segmentation_refers_to_images_that_orthanc_holds(there_and_back: Round):
     segmentation = retrieve(there_and_back, "SEG")
     held = {str(ds.SOPInstanceUID) for ds in there_and_back.sent}
@@ -89,5 +109,6 @@ def retrieve(round_trip: Round, modality: str) -> Dataset:
     (series,) = [found for found in series_of(round_trip) if found["00080060"]["Value"] == [modality]]
     path = f"/dicom-web/studies/{round_trip.study_instance_uid}/series/{series['0020000E']['Value'][0]}"
     body = round_trip.orthanc.get(path, accept='multipart/related; type="application/dicom"; transfer-syntax=*')
-    part = body[body.index(b"\r\n\r\n") + 4 :]
-    return dcmread(io.BytesIO(part))
+    boundary = body[: body.index(b"\r\n")]
+    part = body.split(boundary)[1]  # headers, an empty line, the instance, a line's end
+    return dcmread(io.BytesIO(part[part.index(b"\r\n\r\n") + 4 : -2]))
