@@ -95,7 +95,7 @@ def test_an_encapsulated_pdf(tmp_path):
         ({"NumberOfFrames": 3}, Refusal.MULTI_FRAME, "3 frames"),
         ({"RescaleIntercept": None}, Refusal.PIXELS_UNDECODABLE, "RescaleIntercept"),
         ({"BitsStored": 17}, Refusal.PIXELS_UNDECODABLE, "17 of 16 bits"),
-        ({"PixelData": bytes(100)}, Refusal.FILE_UNREADABLE, "100 of 8192 bytes"),
+        ({"PixelData": bytes(100), "DataSetTrailingPadding": bytes(9000)}, Refusal.FILE_UNREADABLE, "100 of 8192 bytes"),
         ({"SamplesPerPixel": 3}, Refusal.PIXELS_UNDECODABLE, "3 samples"),
         ({"ImagePositionPatient": None}, Refusal.GEOMETRY_MISSING, "ImagePositionPatient"),
         ({"ImageOrientationPatient": None}, Refusal.GEOMETRY_MISSING, "ImageOrientationPatient"),
