@@ -5,22 +5,24 @@ A classical method: found on a grid of about 2 mm, then its border refined at th
 
 from dataclasses import dataclass
 
+import cc3d
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
 from cad_node.errors import Refusal, UnusableSeries
 from cad_node.findings import Region
-from cad_node.imaging.airways import find_trachea
+from cad_node.imaging.airways import find_airways
 from cad_node.imaging.shapes import Mask, Spacing, box_around, close, erode, largest_parts
 from cad_node.imaging.volume import Volume
 
-GRID_MM = 2.0  # voxel edge of the coarse grid, at most
+GRID_MM = 2.0  # voxel edge of the coarse grid, about; slices may be thicker
 AIR_HU = -400  # half-way between lung and soft tissue
 CLOSING_MM = 10.0  # dents up to twice as wide are filled: nodules at the pleura, vessels at the hilum
 PLAUSIBLE_ML = (800.0, 12_000.0)  # both lungs of an adult, breathed out or in
 SMALLEST_LUNG_ML = 150.0  # a part below isn't a lung
 SMALLER_LUNG = 0.2  # of the larger: what two lungs have at least
+LOST_TO_THE_SIDES = 1.25  # more air enclosed slice by slice than in space: a share that only a lung explains
 SPLITTING_MM = (2.0, 4.0, 6.0, 8.0, 10.0)  # erosions tried until lungs that touch come apart
 _IN_PLANE = np.array([[[0, 0, 0]] * 3, [[0, 1, 0], [1, 1, 1], [0, 1, 0]], [[0, 0, 0]] * 3])  # neighbours within a slice
 
@@ -50,14 +52,12 @@ def segment_lungs(volume: Volume) -> Lungs:
     coarse = _block_means(volume.voxels, step)
     z, y, x = (mm * n for mm, n in zip(volume.spacing_mm, step, strict=True))
     spacing_mm = (z, y, x)
-    air = _air_in_body(coarse, spacing_mm)
+    air = _air_in_body(coarse)
     upwards = slice(None, None, 1 if volume.affine[2, 0] > 0 else -1)
-    air &= ~find_trachea(air[upwards], spacing_mm)[upwards]
-    sides = [_closed(part, spacing_mm) for part in _split(air, spacing_mm)]
+    airways = find_airways(air[upwards], spacing_mm)[upwards]
+    sides = [_closed(part, spacing_mm) & ~airways for part in _split(air & ~airways, spacing_mm)]
     _check_plausible(sides, spacing_mm, volume)
-    if len(sides) == 2:
-        sides[1] &= ~sides[0]
-    regions = [_refined(volume.voxels, side, step) for side in sides]
+    regions = _disjoint([_refined(volume.voxels, side, step) for side in sides])
     return _by_side(volume, regions)
 
 
@@ -71,15 +71,23 @@ def _block_means(voxels: NDArray[np.int16], step: tuple[int, ...]) -> NDArray[np
     return coarse
 
 
-def _air_in_body(coarse: NDArray[np.float32], spacing_mm: Spacing) -> Mask:
+def _air_in_body(coarse: NDArray[np.float32]) -> Mask:
     """Air that isn't joined to the sides of the image: without what is around the body, and the table."""
     air = coarse < AIR_HU
-    frame = np.zeros_like(air)
-    frame[:, [0, -1], :] = frame[:, :, [0, -1]] = True
-    inside = air & ~ndimage.binary_propagation(frame & air, mask=air)
-    if _volume_ml(inside, spacing_mm) < PLAUSIBLE_ML[0]:  # the outside has come in by an open mouth, or between thick slices
-        inside = air & ~ndimage.binary_propagation(frame & air, structure=_IN_PLANE, mask=air)
-    return ndimage.binary_opening(inside, iterations=1) if min(spacing_mm) > 1 else inside
+    inside = _enclosed(cc3d.connected_components(air, connectivity=6))
+    in_each_slice = _enclosed(ndimage.label(air, _IN_PLANE)[0])
+    if in_each_slice.sum() > LOST_TO_THE_SIDES * inside.sum():
+        inside = in_each_slice  # a lung meets the image's side in some slices, or the outside has come in by an open mouth
+    return ndimage.binary_opening(inside)
+
+
+def _enclosed(labels: NDArray[np.integer]) -> Mask:
+    """The labelled parts that don't touch the four sides of the image."""
+    sides = (labels[:, 0], labels[:, -1], labels[:, :, 0], labels[:, :, -1])
+    keep = np.ones(int(labels.max()) + 1, np.bool_)
+    keep[np.concatenate([np.unique(side) for side in sides])] = False
+    keep[0] = False
+    return keep[labels]
 
 
 def _split(air: Mask, spacing_mm: Spacing) -> list[Mask]:
@@ -125,12 +133,16 @@ def _closed(part: Mask, spacing_mm: Spacing) -> Mask:
     return closed
 
 
-def _refined(voxels: NDArray[np.int16], side: Mask, step: tuple[int, ...]) -> Region:
-    """A coarse lung at the source's resolution: its core as it is, its outermost voxels on either side where the source shows lung."""
-    box = tuple(slice(max(0, part.start - 1), part.stop + 1) for part in box_around(side))
-    coarse = side[box]
-    core, rim = (_enlarged(mask, step) for mask in (ndimage.binary_erosion(coarse), ndimage.binary_dilation(coarse)))
-    z, y, x = (part.start * count for part, count in zip(box, step, strict=True))
+def _refined(voxels: NDArray[np.int16], part: Mask, side: Mask, step: tuple[int, ...]) -> Region:
+    """A coarse lung at the source's resolution: its core and its filled dents as they are, else its border where the source shows lung.
+
+    part: before its dents were filled; side: after.
+    """
+    box = tuple(slice(max(0, extent.start - 1), extent.stop + 1) for extent in box_around(side))
+    closed = side[box]
+    dents = ndimage.binary_opening(closed & ~part[box], _IN_PLANE)  # narrower ones are the wall's own roughness
+    core, rim = (_enlarged(mask, step) for mask in (ndimage.binary_erosion(closed) | dents, ndimage.binary_dilation(closed)))
+    z, y, x = (extent.start * count for extent, count in zip(box, step, strict=True))
     source = voxels[z : z + core.shape[0], y : y + core.shape[1], x : x + core.shape[2]]
     inside = largest_parts(core | (rim & (source < AIR_HU)), 1)[0]
     filled = np.stack([ndimage.binary_fill_holes(plane) for plane in inside])  # specks of vessel at the rim
@@ -141,6 +153,16 @@ def _enlarged(mask: Mask, step: tuple[int, ...]) -> Mask:
     for axis, count in enumerate(step):
         mask = np.repeat(mask, count, axis=axis)
     return mask
+
+
+def _disjoint(regions: list[Region]) -> list[Region]:
+    """Where filled dents of both lungs meet, the first keeps the voxels."""
+    if len(regions) < 2:
+        return regions
+    first, second = regions
+    both = np.zeros(np.max([np.add(region.origin, region.mask.shape) for region in regions], axis=0), np.bool_)
+    both[first.slices] = first.mask
+    return [first, Region(second.origin, second.mask & ~both[second.slices])]
 
 
 def _by_side(volume: Volume, regions: list[Region]) -> Lungs:
