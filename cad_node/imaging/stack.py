@@ -42,7 +42,8 @@ def read_plane(header: Dataset, series_uid: str) -> Plane:
     wanted = {"ImagePositionPatient": 3, "ImageOrientationPatient": 6, "PixelSpacing": 2, "Rows": 1, "Columns": 1}
     values = {keyword: _numbers(header, keyword, count) for keyword, count in wanted.items()}
     missing = [keyword for keyword, numbers in values.items() if numbers is None]
-    if not header.get("FrameOfReferenceUID"):
+    frame = header.get("FrameOfReferenceUID")
+    if not (frame and isinstance(frame, str)):  # a backslash makes it a list
         missing.append("FrameOfReferenceUID")
     position, orientation, spacing, rows, columns = (numbers or () for numbers in values.values())
     if orientation and not _orthonormal(orientation):

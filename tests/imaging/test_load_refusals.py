@@ -101,6 +101,7 @@ def test_an_encapsulated_pdf(tmp_path):
         ({"ImageOrientationPatient": None}, Refusal.GEOMETRY_MISSING, "ImageOrientationPatient"),
         ({"ImageOrientationPatient": [1, 0, 0, 1, 0, 0]}, Refusal.GEOMETRY_MISSING, "ImageOrientationPatient"),
         ({"PixelSpacing": None}, Refusal.GEOMETRY_MISSING, "PixelSpacing"),
+        ({"FrameOfReferenceUID": ["1.2", "1.3"]}, Refusal.GEOMETRY_MISSING, "FrameOfReferenceUID"),
         ({"FrameOfReferenceUID": None}, Refusal.GEOMETRY_MISSING, "FrameOfReferenceUID"),
         ({"ImageOrientationPatient": [1, 0, 0, 0, 0, -1]}, Refusal.MIXED_GEOMETRY, "1 with 64×64"),
         ({"PixelSpacing": [0.5, 0.5]}, Refusal.MIXED_GEOMETRY, "0.5×0.5 mm"),
