@@ -38,9 +38,9 @@ def _in_lung(volume: Volume, box: tuple[slice, slice, slice], mask: NDArray[np.b
     hu = np.where(mask, np.clip(volume.voxels[box], None, BRIGHTEST_HU), LUNG_HU).astype(np.float32)
     grid = ndimage.zoom(ndimage.gaussian_filter(hu, 0.4 * (1 / zoom - 1)), zoom, order=1, grid_mode=True, mode="nearest")
     inside = ndimage.zoom(mask.view(np.uint8), zoom, order=0, grid_mode=True, mode="nearest").astype(np.bool_)
-    origin = np.array([part.start for part in box])
-    for index, sigma_mm, strength in _blobs(grid, inside, spacing / zoom, diameter_mm):
-        z, y, x = (float(v) for v in origin + (index + 0.5) / zoom - 0.5)
+    origin, step = np.array([part.start for part in box]), np.divide(mask.shape, grid.shape)  # 1 / zoom, but for whole voxels
+    for index, sigma_mm, strength in _blobs(grid, inside, spacing * step, diameter_mm):
+        z, y, x = (float(v) for v in origin + (index + 0.5) * step - 0.5)
         yield Candidate((z, y, x), float(sigma_mm * DIAMETER_PER_SIGMA), strength)
 
 

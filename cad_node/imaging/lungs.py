@@ -55,9 +55,10 @@ def segment_lungs(volume: Volume) -> Lungs:
     air = _air_in_body(coarse)
     upwards = slice(None, None, 1 if volume.affine[2, 0] > 0 else -1)
     airways = find_airways(air[upwards], spacing_mm)[upwards]
-    sides = [_closed(part, spacing_mm) & ~airways for part in _split(air & ~airways, spacing_mm)]
+    parts = _split(air & ~airways, spacing_mm)
+    sides = [_closed(part, spacing_mm) & ~airways for part in parts]
     _check_plausible(sides, spacing_mm, volume)
-    regions = _disjoint([_refined(volume.voxels, side, step) for side in sides])
+    regions = _disjoint([_refined(volume.voxels, part, side, step) for part, side in zip(parts, sides, strict=True)])
     return _by_side(volume, regions)
 
 

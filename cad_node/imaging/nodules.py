@@ -23,11 +23,11 @@ def delineate(volume: Volume, lungs: Mask, candidate: Candidate) -> Region | Non
     lungs: the volume's shape, with nodules at the pleura inside.
     """
     box = _box(volume, candidate)
-    hu, inside = volume.voxels[box].astype(np.float32), lungs[box]
+    hu = volume.voxels[box].astype(np.float32)
     centre = np.array(candidate.index) - [part.start for part in box]
     away_mm = _distances_mm(hu.shape, centre, volume.spacing_mm)
-    inside &= away_mm <= REACH * candidate.diameter_mm / 2 + min(volume.spacing_mm)
-    bright = inside & (hu > _border_hu(hu, lungs[box], away_mm, candidate))
+    near = away_mm <= REACH * candidate.diameter_mm / 2 + min(volume.spacing_mm)
+    bright = lungs[box] & near & (hu > _border_hu(hu, lungs[box], away_mm, candidate))
     seed = _seed(bright, away_mm, candidate)
     if seed is None:
         return None
