@@ -1,0 +1,101 @@
+"""The lungs are found whole and on the right side; a scan without them is refused."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cad_node.errors import Refusal, UnusableSeries
+from cad_node.imaging.lungs import segment_lungs
+from cad_node.phantom import NODULES
+from tests.imaging.geometry import ball, volume_of
+from tests.imaging.phantom_volume import index_of, mirrored, phantom_lungs, phantom_volume
+
+DATA = os.environ.get("CAD_NODE_DATA")
+
+
+def test_left_and_right_are_the_patients_own():
+    volume, lungs = phantom_volume(), phantom_lungs()
+
+    for region, side in ((lungs.left, 1), (lungs.right, -1)):
+        centre = np.mean(np.argwhere(region.mask), axis=0) + region.origin
+        assert side * volume.to_lps(tuple(centre))[0] > 40
+        assert 1.5e6 < region.mask.sum() * np.prod(volume.spacing_mm) < 3.5e6
+
+
+def test_the_image_that_is_mirrored_has_the_same_lungs():
+    lungs = segment_lungs(mirrored(phantom_volume()))
+
+    for found, known in ((lungs.left, phantom_lungs().left), (lungs.right, phantom_lungs().right)):
+        assert found.mask.sum() == pytest.approx(known.mask.sum(), rel=0.02)
+
+
+def test_nodules_are_inside_trachea_and_main_bronchi_outside():
+    volume = phantom_volume()
+    mask = phantom_lungs().mask(volume.voxels.shape)
+
+    inside = {nodule.centre_lps_mm: bool(mask[tuple(index_of(volume, nodule.centre_lps_mm).round().astype(int))]) for nodule in NODULES}
+    airways = [(0.0, 10.0, 100.0), (0.0, 15.0, 60.0), (20.0, 20.0, 19.0), (-20.0, 20.0, 19.0)]
+    outside = {point: not mask[tuple(index_of(volume, point).round().astype(int))] for point in airways}
+
+    assert all(inside.values()), inside
+    assert all(outside.values()), outside
+
+
+def test_lungs_do_not_overlap():
+    left, right = phantom_lungs().left, phantom_lungs().right
+    both = np.zeros(phantom_volume().voxels.shape, np.uint8)
+
+    for region in (left, right):
+        both[region.slices] += region.mask
+
+    assert both.max() == 1
+
+
+@pytest.mark.parametrize("hu", [-1000, 40], ids=["air", "water"])
+def test_an_empty_scan_is_refused(hu):
+    volume = volume_of(np.full((40, 128, 128), hu), (5.0, 2.5, 2.5))
+
+    with pytest.raises(UnusableSeries) as caught:
+        segment_lungs(volume)
+
+    assert caught.value.code is Refusal.ANATOMY_NOT_FOUND
+    assert "1.2.3.4" in caught.value.sentence
+
+
+def test_a_belly_with_gas_is_refused():
+    shape, spacing_mm = (60, 160, 160), (4.0, 2.5, 2.5)
+    voxels = np.where(ball(shape, spacing_mm, (30, 80, 80), (900, 110, 160)), 40, -1000)
+    voxels[ball(shape, spacing_mm, (30, 60, 90), 35)] = -990  # less than lungs hold
+
+    with pytest.raises(UnusableSeries, match=r"\d+ ml of air") as caught:
+        segment_lungs(volume_of(voxels, spacing_mm))
+
+    assert caught.value.code is Refusal.ANATOMY_NOT_FOUND
+
+
+def test_an_airway_open_to_the_outside_does_not_lose_the_lungs():
+    volume = phantom_volume()
+    z, y, x = index_of(volume, (0.0, 9.0, 118.0)).round().astype(int)
+    opened = volume.voxels.copy()
+    opened[z:, : y + 1, x - 2 : x + 3] = -1000  # as through the mouth
+
+    lungs = segment_lungs(type(volume)(opened, volume.affine, volume.sources))
+
+    assert lungs.left.mask.sum() == pytest.approx(phantom_lungs().left.mask.sum(), rel=0.05)
+    assert lungs.right.mask.sum() == pytest.approx(phantom_lungs().right.mask.sum(), rel=0.05)
+
+
+@pytest.mark.skipif(not DATA, reason="CAD_NODE_DATA names no folder of real scans")
+@pytest.mark.parametrize("scan", ["id001", "id002", "id003", "id004"])
+def test_real_lungs_agree_with_their_masks(scan):
+    arrays = np.load(Path(DATA or "") / "lung3d_demo" / f"{scan}.npz")
+    voxels, truth = arrays["ct"].transpose(2, 1, 0), arrays["lung"].transpose(2, 1, 0).astype(bool)
+    x_mm, y_mm, z_mm = (float(mm) for mm in arrays["spacing"])
+
+    found = segment_lungs(volume_of(voxels, (z_mm, y_mm, x_mm))).mask(voxels.shape)
+
+    dice = 2 * (found & truth).sum() / (found.sum() + truth.sum())
+    print(f"{scan}: Dice {dice:.3f}")
+    assert dice > 0.9
