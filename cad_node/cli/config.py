@@ -3,7 +3,6 @@
 import typer
 
 from cad_node.cli.context import console, print_json, settings
-from cad_node.store.migrate import upgrade
 
 app = typer.Typer(no_args_is_help=True, help="Check the settings.")
 db = typer.Typer(no_args_is_help=True, help="Look after the database.")
@@ -19,18 +18,30 @@ def database() -> None:
     """Look after the database."""
 
 
-@app.command()
+@app.command(epilog="Example: cad-node --config /etc/cad_node.toml config check")
 def check() -> None:
-    """Read the settings and print them as they will be used; an unknown key or a wrong value is named."""
+    """Read the settings and print them as they will be used, as JSON; an unknown key or a wrong value is named.
+
+    They come from the file that --config or CAD_NODE_CONFIG names, and from variables like CAD_NODE_SCP__PORT, which win.
+
+    docs/configuration.md explains every key. The database's password isn't printed.
+    """
     read = settings()
     print_json(read.model_dump(mode="json", exclude={"database"}) | {"database": {"kind": read.database_url.partition(":")[0]}})
     if not read.destinations:
         typer.echo("note: no [destinations.NAME] is set, results will stay on this node", err=True)
 
 
-@db.command("upgrade")
+@db.command("upgrade", epilog="Example: cad-node --config /etc/cad_node.toml db upgrade")
 def upgrade_database() -> None:
-    """Make or upgrade the tables to this version; safe to run again."""
+    """Make the tables, or bring them to this version; safe to run again.
+
+    The embedded SQLite does it by itself when the node starts.
+
+    A PostgreSQL server's database needs this command once, and again after each update of the software.
+    """
+    from cad_node.store.migrate import upgrade
+
     read = settings()
     read.node.data_dir.mkdir(parents=True, exist_ok=True)
     upgrade(read.database_url)

@@ -1,37 +1,52 @@
-"""What commands share: how errors reach a person, the settings, a console, and the choice of table or JSON."""
+"""What commands share: how errors reach a person, the settings, the store, and JSON."""
 
 import json
 import os
 import sys
-from collections.abc import Sequence
-from dataclasses import asdict, fields
+import traceback
+import warnings
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from cad_node.errors import CadNodeError, ProviderMissing, SettingsError
-from cad_node.lifecycle import IllegalMove
 from cad_node.log import configure_logging
 from cad_node.settings import Settings, read_settings
-from cad_node.supervisor import EX_CONFIG
+
+if TYPE_CHECKING:
+    from cad_node.app.start import Store
+
+EX_FAILED, EX_USAGE, EX_SOFTWARE, EX_CONFIG = 1, 2, 70, 78  # the last two as in sysexits.h
 
 console = Console()
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, with every field in full, instead of a table.")]
+
+
+class NoDatabase(CadNodeError):
+    """The node that these settings describe has never run."""
 
 
 def run(app: typer.Typer) -> None:
-    """Run a command line; the node's own errors are a line, not a traceback."""
+    """Run a command line. What goes wrong ends it with one line on standard error and a status, see the root command's help."""
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")  # pydicom's quote the values they complain of, which can be a patient's
     try:
         app()
-    except (CadNodeError, IllegalMove) as error:
-        Console(stderr=True).print(f"[bold red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
-        sys.exit(EX_CONFIG if isinstance(error, SettingsError | ProviderMissing) else 1)
+    except (SettingsError, ProviderMissing) as error:
+        _end(str(error), EX_CONFIG)
+    except CadNodeError as error:
+        _end(str(error), EX_FAILED)
+    except OSError as error:
+        _end(f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror or error), EX_FAILED)
+    except Exception as error:  # noqa: BLE001 - the last place where a message or a local could show a patient's name
+        print("".join(traceback.format_tb(error.__traceback__)), end="", file=sys.stderr)
+        kind = type(error).__name__
+        _end(f"{kind}, not expected here: please report it with the lines above. Its text is left out, it may quote a dataset", EX_SOFTWARE)
 
 
 def settings() -> Settings:
@@ -42,36 +57,27 @@ def settings() -> Settings:
     return read
 
 
-def show(rows: Sequence[Any], columns: Sequence[str], as_json: bool, title: str) -> None:
-    """Print dataclass rows: as a table of `columns`, or as JSON with every field."""
-    if as_json:
-        print_json([asdict(row) for row in rows])
-        return
-    table = Table(title=title, title_justify="left", header_style="bold")
-    for column in columns:
-        table.add_column(column.replace("_", " "), overflow="fold")
-    for row in rows:
-        table.add_row(*(cell(getattr(row, column)) for column in columns))
-    console.print(table)
+def existing_store() -> "Store":
+    """The rows of a node that has run before. Raises NoDatabase rather than making an empty one in the wrong place."""
+    from cad_node.app.start import open_store
+
+    read = settings()
+    file = Path(read.database_url.removeprefix("sqlite:///"))
+    if not read.database.url and not file.exists():
+        raise NoDatabase(f"no database at {file}: no node has run with these settings. Name the node's own with --config FILE")
+    return open_store(read)
 
 
 def print_json(value: Any) -> None:
-    typer.echo(json.dumps(value, indent=2, default=str))
+    """Print to standard output, times as ISO 8601."""
+    typer.echo(as_json(value))
 
 
-def cell(value: Any) -> str:
-    """A value as a person reads it."""
-    if value is None:
-        return ""
-    if isinstance(value, datetime):
-        return value.astimezone().strftime("%Y-%m-%d %H:%M:%S")
-    return str(value)
+def as_json(value: Any) -> str:
+    """JSON of rows as dictionaries: times as ISO 8601, whatever else it doesn't know as text."""
+    return json.dumps(value, indent=2, default=lambda item: item.isoformat() if isinstance(item, datetime) else str(item))
 
 
-def record(row: Any, skip: Sequence[str] = ()) -> Table:
-    """One dataclass as a two-column table."""
-    table = Table(show_header=False, box=None)
-    for field in fields(row):
-        if field.name not in skip:
-            table.add_row(f"[bold]{field.name.replace('_', ' ')}[/]", cell(getattr(row, field.name)))
-    return table
+def _end(message: str, status: int) -> NoReturn:
+    Console(stderr=True).print(f"[bold red]error:[/] {escape(message)}", highlight=False, soft_wrap=True)
+    sys.exit(status)

@@ -1,40 +1,54 @@
 """demo: the main job from end to end on this machine."""
 
-import os
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from cad_node.cli.context import console, settings
-from cad_node.deliver.gather import gather
-from cad_node.demo.report import print_report, write_json
-from cad_node.demo.run import Stage, demonstrate
-from cad_node.phantom import PhantomNodule, phantom_study
+from cad_node.cli.context import EX_FAILED, EX_USAGE, as_json, console
+from cad_node.cli.tables import print_left_out
+from cad_node.log import configure_logging
+from cad_node.shipped import shipped
+
+if TYPE_CHECKING:
+    from cad_node.demo.run import Stage
+    from cad_node.phantom import PhantomNodule
 
 app = typer.Typer()
 
 
-@app.command()
+@app.command(
+    epilog="Examples: cad-node demo\n\ncad-node demo --study ~/chest_ct --out results --json results/demo.json\n\n"
+    "Exit status: 0 all that was made came back right; 1 no model took a study, or something didn't come back right; 2 nothing to send."
+)
 def demo(
     study: Annotated[
         Path | None,
-        typer.Option(exists=True, help="A folder of your own DICOM files (nested, mixed, junk is skipped). Default: a chest CT phantom."),
+        typer.Option(exists=True, help="Your own DICOM files: any folder, nested, mixed, junk is skipped. Default: a chest CT phantom."),
     ] = None,
-    out: Annotated[Path, typer.Option(help="Where the archive puts what it receives.")] = Path("build/demo"),
-    json_file: Annotated[Path | None, typer.Option("--json", help="Also write jobs, findings, objects and timings to this file.")] = None,
+    out: Annotated[Path, typer.Option(file_okay=False, help="Folder where the archive puts what it receives.")] = Path("build/demo"),
+    json_file: Annotated[
+        Path | None, typer.Option("--json", dir_okay=False, help="Also write jobs, findings, objects and timings to this file.")
+    ] = None,
+    models: Annotated[
+        Path | None, typer.Option(exists=True, file_okay=False, help="Folder of model folders. Default: those that ship.")
+    ] = None,
 ) -> None:
     """Show the main job: send a study to a node on this machine, and look at what comes back to the PACS.
 
-    Starts an archive and a node on loopback in a temporary folder, so that nothing of yours is touched.
-    Exits with 1 if anything was not delivered or not read back correctly.
+    Starts an archive and a node of its own on this machine; your own node and settings have no part in it.
+
+    The temporary folder (TMPDIR) needs room for the study and 512 MB more.
     """
-    models_dir = settings().models.dir.resolve()
-    _forget_own_settings()
+    from cad_node.cli.demo_report import as_document, print_report
+    from cad_node.deliver.gather import gather
+    from cad_node.demo.run import demonstrate
+
+    configure_logging("warning")
     with tempfile.TemporaryDirectory(prefix="cad-node-demo-") as folder, _progress() as progress:
         work, stage = Path(folder), _stages(progress)
         truth: tuple[PhantomNodule, ...] = ()
@@ -43,18 +57,23 @@ def demo(
             truth = _make_phantom(study, stage)
         with stage("looking for DICOM files", None):
             gathered = gather(study)
-        if not gathered.files:
-            console.print(f"[red]no DICOM file in {study}[/]: {len(gathered.skipped)} files looked at")
-            raise typer.Exit(2)
-        shown = demonstrate(gathered.files, out, work, models_dir, stage)
-    print_report(console, shown, truth, gathered.skipped, out)
+        if gathered.files:
+            shown = demonstrate(gathered.files, out, work, (models or shipped("models")).resolve(), stage)
+    print_left_out(console, "skipped", gathered.skipped)
+    if not gathered.files:
+        typer.echo(f"error: no DICOM file in {study}; {len(gathered.skipped)} files looked at", err=True)
+        raise typer.Exit(EX_USAGE)
+    print_report(console, shown, truth, out)
     if json_file:
-        write_json(json_file, shown)
-        console.print(f"JSON: {json_file}")
-    raise typer.Exit(0 if shown.succeeded else 1)
+        json_file.parent.mkdir(parents=True, exist_ok=True)
+        json_file.write_text(as_json(as_document(shown, gathered.skipped)), encoding="utf-8")
+        console.print(f"JSON: {json_file}", markup=False, highlight=False, soft_wrap=True)
+    raise typer.Exit(0 if shown.succeeded else EX_FAILED)
 
 
-def _make_phantom(folder: Path, stage: Stage) -> tuple[PhantomNodule, ...]:
+def _make_phantom(folder: Path, stage: "Stage") -> "tuple[PhantomNodule, ...]":
+    from cad_node.phantom import phantom_study
+
     with stage("making a chest CT phantom", 100) as advance:
         percent = 0
 
@@ -70,18 +89,12 @@ def _make_phantom(folder: Path, stage: Stage) -> tuple[PhantomNodule, ...]:
     return phantom.truth
 
 
-def _forget_own_settings() -> None:
-    """A variable outranks a file: the user's own node must not reach into the demonstration."""
-    for name in [name for name in os.environ if name.startswith("CAD_NODE_")]:
-        del os.environ[name]
-
-
 def _progress() -> Progress:
     columns = SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
     return Progress(*columns, console=console)
 
 
-def _stages(progress: Progress) -> Stage:
+def _stages(progress: Progress) -> "Stage":
     @contextmanager
     def stage(title: str, total: int | None) -> Iterator[Callable[[int], None]]:
         task = progress.add_task(title, total=total)

@@ -1,97 +1,112 @@
 """jobs: the job table, seen and steered."""
 
-import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
-from rich.console import Group
-from rich.live import Live
-from rich.table import Table
 
-from cad_node.app.start import now, open_store
-from cad_node.cli.context import AsJson, cell, console, print_json, record, settings, show
-from cad_node.lifecycle import JobState
-from cad_node.store.jobs import JobSummary
+from cad_node.cli.context import AsJson, console, existing_store, print_json
+from cad_node.cli.job_tables import print_jobs, print_one
+from cad_node.cli.watch import watch_jobs
+from cad_node.errors import CadNodeError
+from cad_node.lifecycle import JOB_MOVES, IllegalMove, JobState, sources
 
-app = typer.Typer(no_args_is_help=True, help="See and steer the job table.")
+app = typer.Typer(
+    no_args_is_help=True,
+    help="See and steer the job table: a job is one model on one study.\n\n"
+    "A job is queued, running, done, refused (the model can't take the study), failed (every attempt did), "
+    "quarantined (it killed its worker) or cancelled.",
+)
 
-COLUMNS = ("id", "state", "model_name", "model_version", "study_instance_uid", "revision", "priority", "attempt", "created_at", "reason")
-JobId = Annotated[int, typer.Argument(help="The job's number, as `jobs list` shows it.")]
+JobId = Annotated[int, typer.Argument(help="The job's number, as `cad-node jobs list` shows it.", show_default=False)]
 
 
-@app.command("list")
+class CannotNow(CadNodeError):
+    """The job isn't in a state in which this can be done."""
+
+
+@app.command("list", epilog="Examples: cad-node jobs list --state failed\n\ncad-node jobs list --json | jq '.[] | {id, state, reason}'")
 def list_jobs(
     state: Annotated[JobState | None, typer.Option(help="Only jobs in this state.")] = None,
-    limit: Annotated[int, typer.Option(help="The newest so many.")] = 50,
+    limit: Annotated[int, typer.Option(min=1, help="The newest so many.")] = 50,
     as_json: AsJson = False,
 ) -> None:
     """List jobs, newest first, with why the refused and failed ones are so."""
-    show(open_store(settings()).jobs.list(state, limit), COLUMNS, as_json, "Jobs")
+    jobs = existing_store().jobs.list(state, limit)
+    if as_json:
+        print_json([asdict(job) for job in jobs])
+        return
+    print_jobs(console, jobs)
 
 
-@app.command("show")
+@app.command("show", epilog="Example: cad-node jobs show 7")
 def show_job(job_id: JobId, as_json: AsJson = False) -> None:
     """Show one job: its row, every move it made, its results and their deliveries."""
-    detail = open_store(settings()).jobs.show(job_id)
+    detail = existing_store().jobs.show(job_id)
     if as_json:
-        print_json(detail)
+        print_json(asdict(detail))
         return
-    console.print(record(detail.summary))
-    show(detail.events, ("at", "delivery_id", "event", "from_state", "to_state", "actor", "detail"), False, "What happened")
-    show(detail.results, ("builder", "sop_instance_uid", "path"), False, "Results")
-    show(detail.deliveries, ("destination", "state", "attempt", "sop_instance_uid", "reason"), False, "Deliveries")
+    print_one(console, detail)
 
 
-@app.command()
+@app.command(epilog="Example, after the PACS was repaired: cad-node jobs retry 7")
 def retry(job_id: JobId) -> None:
-    """Queue a refused, failed, quarantined or cancelled job again; send failed deliveries of a finished one again."""
-    store = open_store(settings())
+    """Queue a job again that ended without a result; of a finished one, send the deliveries again that failed or were cancelled."""
+    from cad_node.app.start import now
+
+    store = existing_store()
     if store.jobs.show(job_id).summary.state == JobState.DONE:
-        console.print(f"{store.deliveries.retry(job_id, now())} deliveries of job {job_id} are pending again")
+        if not (count := store.deliveries.retry(job_id, now())):
+            raise CannotNow(f"job {job_id} is done, and none of its deliveries has failed or was cancelled: nothing to retry")
+        console.print(f"job {job_id}: {count} deliveries are pending again")
         return
-    store.jobs.retry(job_id, now())
+    with _explained(job_id, "retry", "retried"):
+        store.jobs.retry(job_id, now())
     console.print(f"job {job_id} is queued again")
 
 
-@app.command()
+@app.command(epilog="Example: cad-node jobs cancel 7")
 def cancel(job_id: JobId) -> None:
     """Cancel a queued or running job; of a finished one, the deliveries that haven't left yet."""
-    store = open_store(settings())
+    from cad_node.app.start import now
+
+    store = existing_store()
     if store.jobs.show(job_id).summary.state == JobState.DONE:
-        console.print(f"{store.deliveries.cancel(job_id, now())} deliveries of job {job_id} are cancelled")
+        if not (count := store.deliveries.cancel(job_id, now())):
+            raise CannotNow(f"job {job_id} is done, and none of its deliveries is pending: nothing to cancel")
+        console.print(f"job {job_id}: {count} deliveries are cancelled")
         return
-    store.jobs.cancel(job_id, now())
+    with _explained(job_id, "cancel", "cancelled"):
+        store.jobs.cancel(job_id, now())
     console.print(f"job {job_id} is cancelled")
 
 
-@app.command()
-def priority(job_id: JobId, value: Annotated[int, typer.Argument(help="Higher runs earlier; 0 is usual.")]) -> None:
+@app.command(epilog="Example, an emergency first: cad-node jobs priority 7 100\n\nA value below 0: cad-node jobs priority -- 7 -5")
+def priority(job_id: JobId, value: Annotated[int, typer.Argument(help="Higher runs earlier; 0 is usual.", show_default=False)]) -> None:
     """Move a queued job forward or back."""
-    open_store(settings()).jobs.set_priority(job_id, value, now())
+    from cad_node.app.start import now
+
+    with _explained(job_id, "claim", "moved"):
+        existing_store().jobs.set_priority(job_id, value, now())
     console.print(f"job {job_id} has priority {value}")
 
 
-@app.command()
+@app.command(epilog="Example: cad-node jobs watch --every 5")
 def watch(
-    every_s: Annotated[float, typer.Option("--every", help="Seconds between two looks.")] = 1.0,
+    every_s: Annotated[float, typer.Option("--every", min=0.1, help="Seconds between two looks.")] = 1.0,
     looks: Annotated[int, typer.Option(help="Stop after so many looks; 0 goes on until Ctrl-C.", min=0)] = 0,
 ) -> None:
-    """Watch the job table live."""
-    store = open_store(settings())
-    with Live(console=console, refresh_per_second=4) as live:
-        look = 0
-        while not looks or look < looks:
-            look += 1
-            counts = store.jobs.counts()
-            line = "  ".join(f"{state.value} {counts.get(state, 0)}" for state in JobState) + f"  undelivered {store.deliveries.pending()}"
-            live.update(Group(line, _table(store.jobs.list(None, 25))))
-            time.sleep(every_s)
+    """Watch the job table live, until Ctrl-C."""
+    watch_jobs(console, existing_store(), every_s, looks)
 
 
-def _table(jobs: list[JobSummary]) -> Table:
-    table = Table(header_style="bold")
-    for column in COLUMNS:
-        table.add_column(column.replace("_", " "), overflow="fold")
-    for job in jobs:
-        table.add_row(*(cell(getattr(job, column)) for column in COLUMNS))
-    return table
+@contextmanager
+def _explained(job_id: int, event: str, done: str) -> Iterator[None]:
+    """Say in which states the move is possible where it isn't."""
+    try:
+        yield
+    except IllegalMove as exc:
+        possible = " or ".join(sources(JOB_MOVES, event))
+        raise CannotNow(f"job {job_id} can't be {done} now, only while it is {possible}; see `cad-node jobs show {job_id}`") from exc

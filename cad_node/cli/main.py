@@ -17,14 +17,23 @@ app = typer.Typer(
     help="A CAD inference server for DICOM: studies in, Segmentations and Structured Reports back to the PACS.\n\n"
     "First steps: `cad-node demo` shows the whole way on a phantom; `cad-node config check` reads your settings; "
     "`cad-node serve` runs the node; `cad-node jobs list` shows what it is doing.",
+    epilog="Exit status: 0 done; 1 it didn't work, a line says why; 2 wrong usage, or nothing to do; "
+    "70 a defect of this program; 78 the settings or the device can't be used.",
 )
-for part in (processes.app, demo.app, network.app, training.app):
+for panel, part in (
+    ("Try it", demo.app),
+    ("Run the node", processes.app),
+    ("Talk to a peer by hand", network.app),
+    ("Make the models again", training.app),
+):
+    for command in part.registered_commands:
+        command.rich_help_panel = panel
     app.registered_commands.extend(part.registered_commands)
-app.add_typer(jobs.app, name="jobs")
-app.add_typer(studies.app, name="studies")
-app.add_typer(models.app, name="models")
-app.add_typer(config.db, name="db")
-app.add_typer(config.app, name="config")
+app.add_typer(jobs.app, name="jobs", rich_help_panel="See and steer")
+app.add_typer(studies.app, name="studies", rich_help_panel="See and steer")
+app.add_typer(models.app, name="models", rich_help_panel="See and steer")
+app.add_typer(config.app, name="config", rich_help_panel="Set up")
+app.add_typer(config.db, name="db", rich_help_panel="Set up")
 
 
 def _version(wanted: bool) -> None:

@@ -1,14 +1,15 @@
 """models: the model folders, listed and verified."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from typing import Annotated
 
 import typer
 
-from cad_node.cli.context import AsJson, console, settings, show
+from cad_node.cli.context import EX_FAILED, AsJson, console, print_json, settings
+from cad_node.cli.tables import add, narrow, table
 from cad_node.errors import ManifestError
-from cad_node.inference.model import load_model
-from cad_node.manifest import read_models
+from cad_node.manifest import ModelFolder, read_models
 
 app = typer.Typer(no_args_is_help=True, help="See and check the models.")
 
@@ -19,27 +20,34 @@ class Row:
     version: str
     title: str
     task: str
-    modality: str
-    objects: str
+    modality: tuple[str, ...]
+    objects: tuple[str, ...]
+    path: str
 
 
-@app.command("list")
+@app.command("list", epilog="Example: cad-node models list --json")
 def list_models(as_json: AsJson = False) -> None:
-    """List the models that the node will run, and what is wrong with any that it can't."""
+    """List the models that the node will run; what is wrong with any that it can't goes to standard error."""
     chosen = settings().models
     folders, errors = read_models(chosen.dir, chosen.enabled)
-    rows = [
-        Row(m.name, m.version, m.title, m.task, " ".join(m.accepts.modality), " ".join(m.objects)) for m in (f.manifest for f in folders)
-    ]
-    show(rows, ("name", "version", "title", "task", "modality", "objects"), as_json, f"Models in {chosen.dir}")
+    rows = [_row(folder) for folder in folders]
+    if as_json:
+        print_json([asdict(row) for row in rows])
+    else:
+        shown = table(f"Models in {chosen.dir}", narrow("model"), narrow("takes"), narrow("makes"), narrow("task"), "title")
+        for row in rows:
+            add(shown, f"{row.name} {row.version}", " ".join(row.modality), " ".join(row.objects), row.task, row.title)
+        console.print(shown)
     _report(errors)
 
 
-@app.command()
+@app.command(epilog="Example, on a GPU: cad-node models verify --device cuda:0")
 def verify(
     device: Annotated[str, typer.Option(help="cpu, cuda:0, tensorrt:0 or openvino.")] = "cpu",
 ) -> None:
-    """Load every model on DEVICE and run its golden case; exits with 1 if any fails."""
+    """Load every model on DEVICE and run its golden case; exits with 1 if any fails, naming the file and the key."""
+    from cad_node.inference.model import load_model
+
     chosen = settings()
     folders, errors = read_models(chosen.models.dir, chosen.models.enabled)
     failed = list(errors)
@@ -51,9 +59,17 @@ def verify(
         else:
             console.print(f"[green]ok[/] {folder.manifest.name} {folder.manifest.version} on {device}: SHA-256, graph and golden case")
     _report(failed)
-    raise typer.Exit(1 if failed or not folders else 0)
+    if not folders and not failed:
+        typer.echo(f"no model in {chosen.models.dir}: it holds no <name>/<version>/model.toml", err=True)
+    raise typer.Exit(EX_FAILED if failed or not folders else 0)
 
 
-def _report(errors: tuple[ManifestError, ...] | list[ManifestError]) -> None:
+def _row(folder: ModelFolder) -> Row:
+    manifest = folder.manifest
+    takes, makes = manifest.accepts.modality, manifest.objects
+    return Row(manifest.name, manifest.version, manifest.title, manifest.task, takes, makes, str(folder.path))
+
+
+def _report(errors: Sequence[ManifestError]) -> None:
     for error in errors:
         typer.echo(f"unusable: {error}", err=True)

@@ -4,48 +4,55 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from pydantic import ValidationError
 from rich.progress import track
 
-from cad_node.cli.context import console, settings
-from cad_node.deliver.cstore import CStore
-from cad_node.deliver.echo import echo as verify
-from cad_node.deliver.gather import gather
-from cad_node.errors import SettingsError
+from cad_node.cli.context import EX_FAILED, EX_USAGE, console, settings
+from cad_node.cli.tables import print_left_out
 from cad_node.settings import Destination, Settings
 
 app = typer.Typer()
 
-Peer = Annotated[str, typer.Argument(help="AETITLE@HOST:PORT, or the name of a configured destination.")]
+Peer = Annotated[str, typer.Argument(help="AETITLE@HOST:PORT, or the name of a configured destination.", show_default=False)]
 
 
-@app.command()
+@app.command(epilog="Examples: cad-node echo ORTHANC@127.0.0.1:4242\n\ncad-node --config cad_node.toml echo pacs")
 def echo(peer: Peer) -> None:
-    """Ask a peer whether it is there (C-ECHO)."""
+    """Ask a peer whether it is there and takes our AE title (C-ECHO); exits with 1 and says how far it came if not."""
+    from cad_node.deliver.echo import echo as verify
+
     read = settings()
     to = _peer(read, peer)
     verify(to, to.calling_ae_title or read.node.ae_title, read.sender.timeout_s)
-    console.print(f"[green]ok[/] {to.ae_title} at {to.host}:{to.port} answers")
+    console.print(f"[green]ok[/] {to.ae_title} at {to.host}:{to.port} answers", highlight=False)
 
 
-@app.command()
+@app.command(epilog="Example, a study to a node on this machine: cad-node send CAD_NODE@127.0.0.1:11112 /data/study")
 def send(
-    peer: Peer, folder: Annotated[Path, typer.Argument(help="A folder (nested, mixed, junk is skipped) or one file.", exists=True)]
+    peer: Peer,
+    folder: Annotated[Path, typer.Argument(help="A folder (nested, mixed, junk is skipped) or one file.", exists=True, show_default=False)],
 ) -> None:
-    """Send the DICOM files of a folder to a peer (C-STORE); exits with 1 if any is not taken."""
+    """Send the DICOM files of a folder to a peer (C-STORE), as a modality would.
+
+    Exits with 1 if any isn't taken, with 2 if there is nothing to send.
+    """
+    from cad_node.deliver.cstore import CStore
+    from cad_node.deliver.gather import gather
+
     read = settings()
     to = _peer(read, peer)
     gathered = gather(folder)
-    for path, why in gathered.skipped:
-        console.print(f"[yellow]skipped[/] {path}: {why}")
+    print_left_out(console, "skipped", gathered.skipped)
+    if not gathered.files:
+        typer.echo(f"error: no DICOM file in {folder}", err=True)
+        raise typer.Exit(EX_USAGE)
     paths = [file.path for file in gathered.files]
     outcomes = CStore(to, to.calling_ae_title or read.node.ae_title, read.sender.timeout_s).send(paths)
-    failed = [
-        (path, outcome.reason) for path, outcome in zip(paths, track(outcomes, "sending", len(paths)), strict=True) if not outcome.delivered
-    ]
-    for path, reason in failed:
-        console.print(f"[red]failed[/] {path}: {reason}")
+    answered = zip(paths, track(outcomes, "sending", len(paths), console=console), strict=True)
+    failed = [(path, outcome.reason) for path, outcome in answered if not outcome.delivered]
+    print_left_out(console, "not taken", failed)
     console.print(f"{len(paths) - len(failed)} of {len(paths)} sent, {len(gathered.skipped)} files skipped")
-    raise typer.Exit(1 if failed or not paths else 0)
+    raise typer.Exit(EX_FAILED if failed else 0)
 
 
 def _peer(read: Settings, peer: str) -> Destination:
@@ -53,7 +60,11 @@ def _peer(read: Settings, peer: str) -> Destination:
         return read.destinations[peer]
     title, _, address = peer.partition("@")
     host, _, port = address.rpartition(":")
-    if not (title and host and port.isdigit()):
+    if not (title and host and port.isdecimal()):
         known = ", ".join(read.destinations) or "none is configured"
-        raise SettingsError(f"peer {peer!r}: write AETITLE@HOST:PORT, or name a destination ({known})")
-    return Destination(ae_title=title, host=host, port=int(port))
+        raise typer.BadParameter(f"{peer!r}: write AETITLE@HOST:PORT, or name a destination ({known})")
+    try:
+        return Destination(ae_title=title, host=host, port=int(port))
+    except ValidationError as exc:
+        wrong = "; ".join(f"{error['loc'][0]}: {error['msg']}" for error in exc.errors())
+        raise typer.BadParameter(f"{peer!r}: {wrong}") from exc

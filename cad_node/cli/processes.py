@@ -15,15 +15,20 @@ app = typer.Typer()
 Supervised = Annotated[bool, typer.Option("--supervised", hidden=True, help="Also stop when standard input ends.")]
 
 
-@app.command()
-def serve() -> None:
-    """Run the whole node: listener, a worker per device, sender. They are restarted when they die; SIGTERM drains them."""
+@app.command(epilog="Example: cad-node --config cad_node.toml serve")
+def serve(supervised: Supervised = False) -> None:
+    """Run the whole node: listener, a worker per device, sender. They are restarted when they die.
+
+    SIGTERM or Ctrl-C drains it: what a process has begun is finished, nothing new is begun.
+
+    It ends with status 78 if a process can't run as configured, for instance on a GPU that isn't there.
+    """
     from cad_node.app.serve import run_all
 
-    raise typer.Exit(run_all(settings(), _stop_event()))
+    raise typer.Exit(run_all(settings(), _stop_event(supervised)))
 
 
-@app.command()
+@app.command(epilog="Example, on another port: CAD_NODE_SCP__PORT=4104 cad-node scp")
 def scp(supervised: Supervised = False) -> None:
     """Run only the DICOM listener: it receives studies and queues a job for each model that wants one."""
     from cad_node.app.scp import run_scp
@@ -31,7 +36,7 @@ def scp(supervised: Supervised = False) -> None:
     run_scp(settings(), _stop_event(supervised))
 
 
-@app.command()
+@app.command(epilog="Example, on the second GPU: cad-node --config cad_node.toml worker --device cuda:1")
 def worker(
     device: Annotated[str, typer.Option(help="cpu, cuda:0, tensorrt:0 or openvino; it is an error if that device can't be had.")] = "cpu",
     supervised: Supervised = False,
@@ -42,7 +47,7 @@ def worker(
     run_worker(settings(), device, _stop_event(supervised))
 
 
-@app.command()
+@app.command(epilog="Example: cad-node --config cad_node.toml sender")
 def sender(supervised: Supervised = False) -> None:
     """Run only the sender: it pushes finished results to every destination, each at its own pace."""
     from cad_node.app.sender import run_sender

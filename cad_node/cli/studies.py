@@ -1,17 +1,41 @@
 """studies: what was received."""
 
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
 
-from cad_node.app.start import open_store
-from cad_node.cli.context import AsJson, settings, show
+from cad_node.cli.context import AsJson, console, existing_store, print_json
+from cad_node.cli.tables import add, narrow, number, short_uid, table
 
 app = typer.Typer(no_args_is_help=True, help="See what was received.")
 
 
-@app.command("list")
-def list_studies(limit: Annotated[int, typer.Option(help="The newest so many.")] = 50, as_json: AsJson = False) -> None:
+@app.callback()
+def studies() -> None:
+    """See what was received."""
+
+
+@app.command("list", epilog="Example: cad-node studies list --json | jq -r '.[].study_instance_uid'")
+def list_studies(limit: Annotated[int, typer.Option(min=1, help="The newest so many.")] = 50, as_json: AsJson = False) -> None:
     """List studies, newest first: state, revision, how much of each has arrived, and conflicting instances kept aside."""
-    columns = ("study_instance_uid", "state", "revision", "series", "instances", "conflicts", "last_instance_at")
-    show(open_store(settings()).studies.list(limit), columns, as_json, "Studies")
+    found = existing_store().studies.list(limit)
+    if as_json:
+        print_json([asdict(study) for study in found])
+        return
+    rows = table(
+        "Studies",
+        *(
+            narrow("study"),
+            narrow("state"),
+            number("rev"),
+            number("series"),
+            number("images"),
+            number("conflicts"),
+            narrow("last image"),
+        ),
+    )
+    for study in found:
+        uid = short_uid(study.study_instance_uid, console.width)
+        add(rows, uid, study.state, study.revision, study.series, study.instances, study.conflicts, study.last_instance_at)
+    console.print(rows)

@@ -20,7 +20,7 @@ class TrainingMissing(CadNodeError):
     """The training extra isn't installed."""
 
 
-@app.command()
+@app.command(epilog="Example: cad-node train lung_nodule_ct --data /data/luna16_patches2d")
 def train(
     model: ModelName,
     data: Data,
@@ -39,7 +39,7 @@ def train(
     console.print(f"best checkpoint: {checkpoint}\nnext: cad-node evaluate {model} --checkpoint {checkpoint} --data {data}")
 
 
-@app.command()
+@app.command(epilog="Example: cad-node evaluate lung_nodule_ct --checkpoint build/training/best.pt --data /data/luna16_patches2d")
 def evaluate(
     model: ModelName,
     checkpoint: Annotated[Path, typer.Option(help="What `train` wrote.")],
@@ -53,7 +53,7 @@ def evaluate(
     console.print(f"next: cad-node export {model} --checkpoint {checkpoint} --version X.Y.Z")
 
 
-@app.command()
+@app.command(epilog="Example: cad-node export lung_nodule_ct --checkpoint build/training/best.pt --version 1.1.0")
 def export(
     model: ModelName,
     checkpoint: Annotated[Path, typer.Option(help="What `train` wrote, with metrics.json beside it.")],

@@ -1,6 +1,7 @@
 """What a PACS received, read again as a stranger would: from the files alone, in patient coordinates."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,26 +33,57 @@ class DoesNotFit(CadNodeError):
     """A report and its Segmentation contradict each other."""
 
 
-def reread(files: Sequence[Path]) -> tuple[tuple[FoundInObject, ...], tuple[str, ...]]:
-    """The findings of every report among `files`, and what doesn't fit together."""
+def reread(files: Sequence[Path], sent: Collection[str]) -> tuple[tuple[FoundInObject, ...], tuple[str, ...]]:
+    """The findings of every report among `files`, and what can't be read or doesn't fit together.
+
+    sent: the SOP Instance UIDs of the study's own files; a Segmentation must not refer to others.
+    """
+    findings: list[FoundInObject] = []
+    problems: list[str] = []
     by_modality: dict[str, list[Path]] = {}
     for file in files:
-        by_modality.setdefault(dcmread(file, specific_tags=["Modality"], stop_before_pixels=True).get("Modality", ""), []).append(file)
-    segmentations = {seg.SOPInstanceUID: seg for seg in map(hd.seg.segread, by_modality.get("SEG", []))}
-    findings, problems = [], []
-    for report in map(hd.sr.srread, by_modality.get("SR", [])):
-        for planar, volumetric in _groups(report):
-            try:
-                findings.append(_finding(str(report.StudyInstanceUID), planar, volumetric, segmentations))
-            except DoesNotFit as problem:
-                problems.append(f"report {report.SOPInstanceUID}: {problem}")
+        by_modality.setdefault(_modality(file), []).append(file)
+    segmentations = {}
+    for file in by_modality.get("SEG", []):
+        with _noted(problems, file):
+            segmentation = hd.seg.segread(file)
+            segmentations[segmentation.SOPInstanceUID] = segmentation
+            _require_sent(segmentation, sent)
+    for file in by_modality.get("SR", []):
+        with _noted(problems, file):
+            report = hd.sr.srread(file)
+            findings += [_finding(str(report.StudyInstanceUID), *groups, segmentations) for groups in _groups(report)]
     return tuple(findings), tuple(problems)
 
 
-def _groups(report: Any) -> list[tuple[Any, Any]]:  # Any: highdicom has no types
+@contextmanager
+def _noted(problems: list[str], file: Path) -> Iterator[None]:
+    """Trouble with one file is a problem to report, and keeps no other file from being read."""
+    try:
+        yield
+    except DoesNotFit as exc:
+        problems.append(f"{file.name}: {exc}")
+    except Exception as exc:  # noqa: BLE001 - a reader can raise anything; its message could quote the dataset
+        problems.append(f"{file.name} can't be read back: {type(exc).__name__}")
+
+
+def _modality(file: Path) -> str:
+    return str(dcmread(file, specific_tags=["Modality"], stop_before_pixels=True).get("Modality", ""))
+
+
+def _require_sent(segmentation: Any, sent: Collection[str]) -> None:  # Any: highdicom has no types
+    series = segmentation.ReferencedSeriesSequence
+    referenced = {str(instance.ReferencedSOPInstanceUID) for item in series for instance in item.ReferencedInstanceSequence}
+    if not referenced or not referenced <= set(sent):
+        raise DoesNotFit(f"refers to {len(referenced - set(sent))} images that weren't sent, of {len(referenced)}")
+
+
+def _groups(report: Any) -> list[tuple[Any, Any]]:
     """The planar and the volumetric group of each finding, paired by Tracking UID."""
     volumetric = {group.tracking_uid: group for group in report.content.get_volumetric_roi_measurement_groups()}
     planar = {group.tracking_uid: group for group in report.content.get_image_measurement_groups()}
+    if volumetric.keys() != planar.keys():
+        raise DoesNotFit("a finding lacks its planar or its volumetric measurements")
     return [(planar[uid], group) for uid, group in volumetric.items()]
 
 
@@ -68,7 +100,7 @@ def _finding(study_instance_uid: str, planar: Any, volumetric: Any, segmentation
     inside = np.argwhere(volume.array)
     segment_mm3 = len(inside) * float(np.prod(volume.spacing))
     volume_mm3 = _value(volumetric, codes.SCT.Volume)
-    if abs(segment_mm3 - volume_mm3) > 0.02 * volume_mm3:
+    if not len(inside) or abs(segment_mm3 - volume_mm3) > 0.02 * volume_mm3:
         raise DoesNotFit(f"{label}: reported {volume_mm3:.0f} mm3, its segment has {segment_mm3:.0f}")
     x, y, z = (float(v) for v in volume.map_indices_to_reference(inside.mean(axis=0, keepdims=True))[0])
     return FoundInObject(study_instance_uid, label, (x, y, z), _value(planar, LONG_AXIS), volume_mm3, _percent(volumetric) / 100)

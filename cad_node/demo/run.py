@@ -1,4 +1,4 @@
-"""The demonstration, stage by stage: gather, send, wait for the jobs and their deliveries, read back what came."""
+"""The demonstration, stage by stage: send, wait for the jobs and their deliveries, read back what came."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -13,13 +13,11 @@ from cad_node.deliver.gather import Sendable
 from cad_node.demo.archive import AE_TITLE, Archive
 from cad_node.demo.node import DemoNode
 from cad_node.demo.reread import FoundInObject, reread
-from cad_node.errors import CadNodeError
 from cad_node.lifecycle import DeliveryState, JobState
-from cad_node.settings import Destination
+from cad_node.manifest import read_models
 from cad_node.store.jobs import JobDetail
 
-SETTLE_LIMIT_S = 900.0
-DELIVERY_LIMIT_S = 120.0
+STILL_LIMIT_S = 900.0  # nothing has moved for so long: it won't
 MOST_ROWS = 10_000
 UNFINISHED = (JobState.QUEUED, JobState.RUNNING)
 
@@ -34,10 +32,12 @@ class Stage(Protocol):
 class Demonstration:
     """Everything that happened, for the tables and the JSON file."""
 
+    study_instance_uids: tuple[str, ...]  # as the node received them
     jobs: tuple[JobDetail, ...]
     findings: tuple[FoundInObject, ...]
     objects: tuple[Path, ...]
     not_received: tuple[tuple[Path, str], ...]  # files the node didn't take, with its reason
+    unusable_models: tuple[str, ...]
     problems: tuple[str, ...]  # anything that was not delivered or re-read correctly
     timings_s: dict[str, float]
 
@@ -47,63 +47,71 @@ class Demonstration:
         return not self.problems and any(job.summary.state == JobState.DONE for job in self.jobs)
 
 
-class NothingHappened(CadNodeError):
-    """The node didn't come to an end with the study."""
-
-
 def demonstrate(files: Sequence[Sendable], out: Path, work: Path, models_dir: Path, stage: Stage) -> Demonstration:
-    """Send `files` to a fresh node in `work`, whose results go to an archive that writes to `out`."""
+    """Send `files` to a fresh node in `work`, whose results go to an archive that writes to `out`. Raises NodeDied if it doesn't start."""
     with Archive(out) as archive, DemoNode(work, AE_TITLE, archive.port, models_dir) as node:
-        started = time.monotonic()
-        not_received = _send(files, node, stage)
-        received = time.monotonic()
         store = open_store(node.settings)
-        taken = {file.study_instance_uid for file in files} - {""}
-        _await_jobs(store, node, len(taken) if len(not_received) < len(files) else 0, stage)
-        settled = time.monotonic()
-        _await_deliveries(store, node, stage)
-        delivered = time.monotonic()
-        jobs = tuple(store.jobs.show(job.id) for job in store.jobs.list(None, MOST_ROWS))
-        store.database.dispose()
-        objects = archive.objects()
-        findings, problems = reread(objects)
-        timings_s = {"receive": received - started, "settle": settled - received, "deliver": delivered - settled, **_job_timings(jobs)}
-        problems = (*problems, *_undelivered(jobs), *_missing(jobs, objects))
-        return Demonstration(jobs, findings, tuple(objects), not_received, problems, timings_s)
+        try:
+            return _demonstrate(files, archive, node, store, stage)
+        finally:
+            store.database.dispose()
+
+
+def _demonstrate(files: Sequence[Sendable], archive: Archive, node: DemoNode, store: Store, stage: Stage) -> Demonstration:
+    started = time.monotonic()
+    not_received = _send(files, node, stage)
+    received = time.monotonic()
+    with stage("analysing", None):
+        problems = _await(lambda: _unsettled(store), node)
+    settled = time.monotonic()
+    if not problems:
+        with stage("delivering to the archive", None):
+            problems = _await(store.deliveries.pending, node)
+    delivered = time.monotonic()
+    jobs = tuple(store.jobs.show(job.id) for job in reversed(store.jobs.list(None, MOST_ROWS)))
+    objects = archive.objects()
+    findings, contradictions = reread(objects, {file.sop_instance_uid for file in files})
+    return Demonstration(
+        study_instance_uids=tuple(study.study_instance_uid for study in store.studies.list(MOST_ROWS)),
+        jobs=jobs,
+        findings=findings,
+        objects=tuple(objects),
+        not_received=not_received,
+        unusable_models=tuple(str(error) for error in read_models(node.settings.models.dir)[1]),
+        problems=(*problems, *contradictions, *_changed(archive), *_undelivered(jobs), *_missing(jobs, objects)),
+        timings_s={"receive": received - started, "settle": settled - received, "deliver": delivered - settled, **_job_timings(jobs)},
+    )
 
 
 def _send(files: Sequence[Sendable], node: DemoNode, stage: Stage) -> tuple[tuple[Path, str], ...]:
-    to = Destination(ae_title=node.settings.node.ae_title, host="127.0.0.1", port=node.port)
     refused = []
     with stage("sending to the node", len(files)) as advance:
-        for file, outcome in zip(files, CStore(to, "DEMO", 60).send([file.path for file in files]), strict=True):
+        for file, outcome in zip(files, CStore(node.address, "DEMO", 60).send([file.path for file in files]), strict=True):
             if not outcome.delivered:
                 refused.append((file.path, outcome.reason))
             advance(1)
     return tuple(refused)
 
 
-def _await_jobs(store: Store, node: DemoNode, studies: int, stage: Stage) -> None:
-    """Until each study is complete and each of its jobs has come to an end."""
-    deadline = time.monotonic() + SETTLE_LIMIT_S
-    with stage("analysing", None):
-        while True:
-            node.require_alive()
-            jobs = store.jobs.list(None, MOST_ROWS)
-            complete = len(store.studies.list(MOST_ROWS)) >= studies and not store.studies.receiving()
-            if complete and all(job.state not in UNFINISHED for job in jobs):
-                return
-            if time.monotonic() > deadline:
-                raise NothingHappened(f"no end after {SETTLE_LIMIT_S:.0f} s; the node's log is {node.log}")
-            time.sleep(0.1)
+def _unsettled(store: Store) -> tuple[object, ...]:
+    """Studies that aren't complete and jobs that haven't come to an end."""
+    receiving = store.studies.receiving()  # first: a study leaves it in the moment its jobs appear
+    jobs = [(job.id, job.state, job.attempt) for job in store.jobs.list(None, MOST_ROWS) if job.state in UNFINISHED]
+    return *receiving, *jobs
 
 
-def _await_deliveries(store: Store, node: DemoNode, stage: Stage) -> None:
-    deadline = time.monotonic() + DELIVERY_LIMIT_S
-    with stage("delivering to the archive", None):
-        while store.deliveries.pending() and time.monotonic() < deadline:
-            node.require_alive()
-            time.sleep(0.1)
+def _await(left: Callable[[], object], node: DemoNode) -> tuple[str, ...]:
+    """Until nothing is left to do. Returns the problem if the node has ended or is stuck."""
+    seen, since = left(), time.monotonic()
+    while seen:
+        if not node.is_alive():
+            return (f"the node ended too early; {node.last_words()}",)
+        if time.monotonic() - since > STILL_LIMIT_S:
+            return (f"nothing has moved for {STILL_LIMIT_S:.0f} s; {node.last_words()}",)
+        time.sleep(0.1)
+        if (now := left()) != seen:
+            seen, since = now, time.monotonic()
+    return ()
 
 
 def _job_timings(jobs: Sequence[JobDetail]) -> dict[str, float]:
@@ -113,6 +121,10 @@ def _job_timings(jobs: Sequence[JobDetail]) -> dict[str, float]:
         for name, seconds in job.summary.timings_s.items():
             total[name] = total.get(name, 0.0) + seconds
     return total
+
+
+def _changed(archive: Archive) -> list[str]:
+    return [f"{uid} came twice, with different contents" for uid in archive.contradictions]
 
 
 def _undelivered(jobs: Sequence[JobDetail]) -> list[str]:
