@@ -12,7 +12,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from cad_node.cli.job_tables import reason
-from cad_node.cli.tables import add, listed, narrow, number, print_left_out, short_uid, table
+from cad_node.cli.tables import WIDE, add, listed, narrow, number, print_left_out, short_uid, table
 from cad_node.demo.reread import FoundInObject
 from cad_node.demo.run import Demonstration
 from cad_node.phantom import PhantomNodule
@@ -57,7 +57,7 @@ def _findings(shown: Demonstration, truth: Sequence[PhantomNodule], width: int) 
     columns += [Column("truth" if truth else "study", no_wrap=True)] if truth or several else []
     rows = table(f"\n{len(shown.findings)} findings", *columns)
     for finding in shown.findings:
-        study = (short_uid(finding.study_instance_uid, width),) if several else ()
+        study = (finding.study_instance_uid if width >= WIDE else f"…{finding.study_instance_uid[-7:]}",) if several else ()
         add(rows, *_cells(finding), *((_nearest(finding, truth),) if truth else study))
     for nodule in truth:
         if not any(_same(finding, nodule) for finding in shown.findings):
@@ -134,6 +134,8 @@ def _left_out(files: Sequence[tuple[Path, str]]) -> list[dict[str, str]]:
 
 def _verdict(shown: Demonstration, out: Path) -> Text:
     if shown.succeeded:
-        return Text.assemble(("Everything was delivered and read back.", "bold green"), f" Open {out} in a DICOM viewer beside the study.")
+        return Text.assemble(
+            ("What was made was delivered and read back.", "bold green"), f" Open {out} in a DICOM viewer beside the study."
+        )
     why = "see the problems above" if shown.problems else "no model took a study, see above why"
     return Text.assemble(("Not shown: ", "bold red"), why)

@@ -9,6 +9,7 @@ from rich.progress import track
 
 from cad_node.cli.context import EX_FAILED, EX_USAGE, console, settings
 from cad_node.cli.tables import print_left_out
+from cad_node.errors import CadNodeError, PacsUnreachable
 from cad_node.settings import Destination, Settings
 
 app = typer.Typer()
@@ -16,14 +17,23 @@ app = typer.Typer()
 Peer = Annotated[str, typer.Argument(help="AETITLE@HOST:PORT, or the name of a configured destination.", show_default=False)]
 
 
+class NoAnswer(CadNodeError):
+    """The peer doesn't verify."""
+
+
 @app.command(epilog="Examples: cad-node echo ORTHANC@127.0.0.1:4242\n\ncad-node --config cad_node.toml echo pacs")
 def echo(peer: Peer) -> None:
     """Ask a peer whether it is there and takes our AE title (C-ECHO); exits with 1 and says how far it came if not."""
+    from cad_node.deliver.association import AssociationRejected
     from cad_node.deliver.echo import echo as verify
 
     read = settings()
     to = _peer(read, peer)
-    verify(to, to.calling_ae_title or read.node.ae_title, read.sender.timeout_s)
+    calling_ae_title = to.calling_ae_title or read.node.ae_title
+    try:
+        verify(to, calling_ae_title, read.sender.timeout_s)
+    except (PacsUnreachable, AssociationRejected) as exc:
+        raise NoAnswer(f"{exc}. Check that it runs, its host, port and AE title, and that it knows {calling_ae_title}") from exc
     console.print(f"[green]ok[/] {to.ae_title} at {to.host}:{to.port} answers", highlight=False)
 
 

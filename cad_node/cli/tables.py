@@ -62,7 +62,7 @@ def print_left_out(console: Console, what: str, files: Sequence[tuple[Path, str]
     """Files that weren't taken, by reason, with the names of the first few."""
     by_reason: dict[str, list[str]] = {}
     for path, reason in files:
-        by_reason.setdefault(reason, []).append(path.name)
+        by_reason.setdefault(reason, []).append("/".join(path.parts[-2:]))  # names alone repeat in every folder
     for reason, names in by_reason.items():
         more = f" and {len(names) - _NAMED_FILES} more" if len(names) > _NAMED_FILES else ""
         text = f" {len(names)} file{'s' if len(names) > 1 else ''}, {reason}: {', '.join(names[:_NAMED_FILES])}{more}"
