@@ -43,13 +43,18 @@ def reason(job: "JobSummary") -> str:
 def print_one(console: Console, detail: "JobDetail") -> None:
     """Everything about one job."""
     row = detail.summary
-    console.print(listed((field.name.replace("_", " "), getattr(row, field.name)) for field in fields(row)))
+    console.print(listed((_label(field.name), getattr(row, field.name)) for field in fields(row)))
     console.print(listed(((event.at, _move(event)) for event in detail.events), "\nWhat happened"))
     if detail.results:
         console.print(listed(((result.builder, result.path) for result in detail.results), "\nResults"))
     if detail.deliveries:
         builders = {result.sop_instance_uid: result.builder for result in detail.results}
         console.print(listed(((d.destination, _delivery(d, builders[d.sop_instance_uid])) for d in detail.deliveries), "\nDeliveries"))
+
+
+def _label(field_name: str) -> str:
+    """Short enough that a UID beside it isn't broken at 80 columns."""
+    return field_name.removesuffix("_instance_uid").replace("_", " ")
 
 
 def _move(event: "JobEvent") -> str:

@@ -2,14 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cad_node.cli.context import EX_FAILED, AsJson, console, print_json, settings
 from cad_node.cli.tables import add, narrow, table
 from cad_node.errors import ManifestError
-from cad_node.manifest import ModelFolder, read_models
+
+if TYPE_CHECKING:
+    from cad_node.manifest import ModelFolder
 
 app = typer.Typer(no_args_is_help=True, help="See and check the models.")
 
@@ -28,6 +30,8 @@ class Row:
 @app.command("list", epilog="Example: cad-node models list --json")
 def list_models(as_json: AsJson = False) -> None:
     """List the models that the node will run; what is wrong with any that it can't goes to standard error."""
+    from cad_node.manifest import read_models
+
     chosen = settings().models
     folders, errors = read_models(chosen.dir, chosen.enabled)
     rows = [_row(folder) for folder in folders]
@@ -47,6 +51,7 @@ def verify(
 ) -> None:
     """Load every model on DEVICE and run its golden case; exits with 1 if any fails, naming the file and the key."""
     from cad_node.inference.model import load_model
+    from cad_node.manifest import read_models
 
     chosen = settings()
     folders, errors = read_models(chosen.models.dir, chosen.models.enabled)
@@ -64,7 +69,7 @@ def verify(
     raise typer.Exit(EX_FAILED if failed or not folders else 0)
 
 
-def _row(folder: ModelFolder) -> Row:
+def _row(folder: "ModelFolder") -> Row:
     manifest = folder.manifest
     takes, makes = manifest.accepts.modality, manifest.objects
     return Row(manifest.name, manifest.version, manifest.title, manifest.task, takes, makes, str(folder.path))

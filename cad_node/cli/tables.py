@@ -16,7 +16,9 @@ _NAMED_FILES = 3
 
 def table(title: str, *columns: str | Column) -> Table:
     """A table without lines: they would take a fifth of a narrow terminal."""
-    return Table(*columns, title=title, title_justify="left", title_style="bold", header_style="dim", box=None, padding=(0, 2, 0, 0))
+    return Table(
+        *columns, title=title, title_justify="left", title_style="bold", header_style="dim", box=None, padding=(0, 2, 0, 0), pad_edge=False
+    )
 
 
 def narrow(heading: str) -> Column:

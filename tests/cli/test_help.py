@@ -1,0 +1,76 @@
+"""Help texts that a newcomer can act on, printed without loading the database or the science."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+import typer
+from typer.core import TyperGroup
+
+from cad_node import __version__
+from cad_node.cli.main import app
+from tests.cli.conftest import CadNode
+
+VERBS = {
+    *("serve", "scp", "worker", "sender", "demo", "send", "echo", "train", "evaluate", "export"),
+    *(f"jobs {verb}" for verb in ("list", "show", "retry", "cancel", "priority", "watch")),
+    *("studies list", "models list", "models verify", "db upgrade", "config check"),
+}
+
+
+def commands(group: TyperGroup, before: str = "") -> Iterator[tuple[str, typer.core.TyperCommand]]:
+    for name, command in group.commands.items():
+        if isinstance(command, TyperGroup):
+            yield from commands(command, f"{name} ")
+        else:
+            yield before + name, command
+
+
+ALL = dict(commands(typer.main.get_command(app)))
+
+
+def test_every_verb_is_there():
+    assert set(ALL) == VERBS
+
+
+@pytest.mark.parametrize("verb", sorted(VERBS))
+def test_a_verb_says_what_it_does_and_shows_how(verb: str):
+    command = ALL[verb]
+
+    assert command.help
+    assert f"cad-node {verb}" in command.epilog.replace("--config cad_node.toml ", "").replace("--config /etc/cad_node.toml ", "")
+    assert all(parameter.help for parameter in command.params if parameter.name != "help")
+
+
+def test_the_root_shows_the_first_steps_and_the_exit_statuses(cad_node: CadNode):
+    shown = " ".join(cad_node("--help").out.split())
+
+    assert "cad-node demo" in shown
+    assert "Exit status: 0 done" in shown
+
+
+def test_the_version_is_printed(cad_node: CadNode):
+    assert cad_node("--version").out == f"{__version__}\n"
+
+
+def test_a_command_that_is_not_there_is_wrong_usage(cad_node: CadNode):
+    assert cad_node("sevre").status == 2
+
+
+@pytest.mark.parametrize(
+    ("imported", "absent"),
+    [
+        ("cad_node.cli.main", {"sqlalchemy", "alembic", "pydicom", "onnxruntime", "highdicom", "scipy", "torch"}),
+        ("cad_node.cli.processes, cad_node.app.scp", {"onnxruntime", "highdicom", "scipy", "torch", "cad_node.worker"}),
+        ("cad_node.cli.processes, cad_node.app.sender", {"onnxruntime", "highdicom", "scipy", "torch", "cad_node.worker"}),
+        ("cad_node.cli.processes, cad_node.app.serve", {"onnxruntime", "highdicom", "scipy", "torch", "cad_node.worker"}),
+        ("cad_node.cli.processes, cad_node.app.worker", {"pynetdicom", "torch"}),
+    ],
+)
+def test_a_process_imports_only_what_it_needs(imported: str, absent: set[str]):
+    code = f"import sys, {imported}; print(*sys.modules)"
+
+    modules = set(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split())
+
+    assert modules & absent == set()
