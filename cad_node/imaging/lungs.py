@@ -88,7 +88,7 @@ def _enclosed(labels: NDArray[np.integer]) -> Mask:
     keep = np.ones(int(labels.max()) + 1, np.bool_)
     keep[np.concatenate([np.unique(side) for side in sides])] = False
     keep[0] = False
-    return keep[labels]
+    return np.asarray(keep[labels])
 
 
 def _split(air: Mask, spacing_mm: Spacing) -> list[Mask]:

@@ -14,11 +14,12 @@ MARGIN_MM = 8.0  # around that, in the box that is looked at
 CORE = 0.3  # of the rough diameter: the ball whose voxels tell the nodule's own HU
 OPENING = 0.22  # of the rough diameter: tubes thinner than twice this are vessels
 LUNG_HU = (-1000, -600)  # voxels that count as lung around a nodule
+WALLED_IN = 0.35  # of its surface: what lies against tissue outside the lungs to more than this is a piece of that tissue
 SOLID_HU = -100.0  # brighter than this the nodule's core isn't needed exactly: the border lies half-way to soft tissue
 
 
 def delineate(volume: Volume, lungs: Mask, candidate: Candidate) -> Region | None:
-    """The nodule at a candidate, or None where nothing stands out.
+    """The nodule at a candidate, or None where nothing stands out or only the chest wall or the mediastinum does.
 
     lungs: the volume's shape, with nodules at the pleura inside.
     """
@@ -27,12 +28,16 @@ def delineate(volume: Volume, lungs: Mask, candidate: Candidate) -> Region | Non
     centre = np.array(candidate.index) - [part.start for part in box]
     away_mm = _distances_mm(hu.shape, centre, volume.spacing_mm)
     near = away_mm <= REACH * candidate.diameter_mm / 2 + min(volume.spacing_mm)
-    bright = lungs[box] & near & (hu > _border_hu(hu, lungs[box], away_mm, candidate))
+    tissue = hu > _border_hu(hu, lungs[box], away_mm, candidate)
+    bright = tissue & lungs[box] & near
     seed = _seed(bright, away_mm, candidate)
     if seed is None:
         return None
     body = _without_vessels(part_at(bright, seed), seed, OPENING * candidate.diameter_mm, volume.spacing_mm)
     filled = ndimage.binary_fill_holes(body)
+    surface = ndimage.binary_dilation(filled) & ~filled
+    if (surface & tissue & ~lungs[box]).sum() > WALLED_IN * surface.sum():
+        return None
     z, y, x = box_around(filled)
     origin = box[0].start + z.start, box[1].start + y.start, box[2].start + x.start
     return Region(origin, np.ascontiguousarray(filled[z, y, x]))
