@@ -47,6 +47,7 @@ class Sender:
         ]
         for thread in threads:
             thread.start()
+        stop.wait()  # also where there is no destination: a process that ends is started again
         for thread in threads:
             thread.join()
 

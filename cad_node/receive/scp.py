@@ -27,6 +27,12 @@ _MAXIMUM_PDU_BYTES = 131_072  # the most DCMTK's senders use
 _POLL_S = 0.05
 
 
+class CannotListen(CadNodeError):
+    """The address can't be had, now."""
+
+    retryable = True
+
+
 class StorageScp:
     """Listens, answers C-ECHO, and takes every C-STORE it can; any calling and called AE title."""
 
@@ -41,7 +47,7 @@ class StorageScp:
         self._studies_by_association: dict[Any, set[str]] = {}  # the Study Instance UIDs it brought
 
     def start(self) -> int:
-        """Listen in a thread of its own. Returns the port. Raises OSError if the address is taken."""
+        """Listen in a thread of its own. Returns the port. Raises CannotListen if the address is taken or isn't this machine's."""
         _let_every_uid_through()
         handlers = [
             (evt.EVT_CONN_OPEN, self._keep_connection),
@@ -51,7 +57,11 @@ class StorageScp:
             (evt.EVT_CONN_CLOSE, self._close_connection),
         ]
         address = (self._settings.host, self._settings.port)
-        self._server = self._ae.start_server(address, block=False, contexts=accepted_contexts(), evt_handlers=handlers)
+        try:
+            self._server = self._ae.start_server(address, block=False, contexts=accepted_contexts(), evt_handlers=handlers)
+        except OSError as exc:
+            where = f"scp.host, scp.port: {address[0]}:{address[1]}"
+            raise CannotListen(f"{where}: {exc.strerror}; stop what listens there or choose another port") from exc
         self._server.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # accepted sockets inherit it; answers don't wait
         port = int(self._server.server_address[1])
         log.info("scp.listening", host=self._settings.host, port=port, ae_title=self._ae.ae_title)
