@@ -22,7 +22,9 @@ CLOSING_MM = 10.0  # dents up to twice as wide are filled: nodules at the pleura
 PLAUSIBLE_ML = (800.0, 12_000.0)  # both lungs of an adult, breathed out or in
 SMALLEST_LUNG_ML = 150.0  # a part below isn't a lung
 SMALLER_LUNG = 0.2  # of the larger: what two lungs have at least
-LOST_TO_THE_SIDES = 1.25  # more air enclosed slice by slice than in space: a share that only a lung explains
+PADDING_HU = -1200  # darker than any tissue: what scanners write outside their round field of view
+LOST_TO_SIDES = 1.25  # more air enclosed slice by slice than in space: a share that only a lung explains
+CUT_BY_SIDES = 1.2  # contact with the image's side over the root of the area, in a slice: half a disc has 1.6, air around a body 3
 SPLITTING_MM = (2.0, 4.0, 6.0, 8.0, 10.0)  # erosions tried until lungs that touch come apart
 _IN_PLANE = np.array([[[0, 0, 0]] * 3, [[0, 1, 0], [1, 1, 1], [0, 1, 0]], [[0, 0, 0]] * 3])  # neighbours within a slice
 
@@ -74,19 +76,22 @@ def _block_means(voxels: NDArray[np.int16], step: tuple[int, ...]) -> NDArray[np
 
 def _air_in_body(coarse: NDArray[np.float32]) -> Mask:
     """Air that isn't joined to the sides of the image: without what is around the body, and the table."""
-    air = coarse < AIR_HU
-    inside = _enclosed(cc3d.connected_components(air, connectivity=6))
-    in_each_slice = _enclosed(ndimage.label(air, _IN_PLANE)[0])
-    if in_each_slice.sum() > LOST_TO_THE_SIDES * inside.sum():
-        inside = in_each_slice  # a lung meets the image's side in some slices, or the outside has come in by an open mouth
+    padding = coarse < PADDING_HU
+    air = (coarse < AIR_HU) & ~padding
+    sides = ndimage.binary_dilation(padding, _IN_PLANE) if padding.any() else padding
+    sides[:, [0, -1], :] = sides[:, :, [0, -1]] = True
+    inside = _enclosed(cc3d.connected_components(air, connectivity=6), sides, 0.0)
+    in_each_slice = _enclosed(ndimage.label(air, _IN_PLANE)[0], sides, CUT_BY_SIDES)
+    if in_each_slice.sum() > LOST_TO_SIDES * inside.sum():
+        inside = in_each_slice  # a lung is cut by the image's side, or the outside has come in by an open mouth
     return ndimage.binary_opening(inside)
 
 
-def _enclosed(labels: NDArray[np.integer]) -> Mask:
-    """The labelled parts that don't touch the four sides of the image."""
-    sides = (labels[:, 0], labels[:, -1], labels[:, :, 0], labels[:, :, -1])
-    keep = np.ones(int(labels.max()) + 1, np.bool_)
-    keep[np.concatenate([np.unique(side) for side in sides])] = False
+def _enclosed(labels: NDArray[np.integer], sides: Mask, contact: float) -> Mask:
+    """The labelled parts that meet `sides` in at most `contact` times the square root of their voxels."""
+    count = np.bincount(labels.ravel())
+    meeting = np.bincount(labels[sides], minlength=len(count))
+    keep = meeting <= contact * np.sqrt(count)
     keep[0] = False
     return np.asarray(keep[labels])
 

@@ -11,12 +11,14 @@ Spacing = tuple[float, float, float]  # mm along slice, row, column
 
 def dilate(mask: Mask, radius_mm: float, spacing_mm: Spacing) -> Mask:
     """All voxels whose centre is at most radius_mm from the mask's nearest."""
+    if not mask.any():  # the distance to nothing is undefined
+        return mask.copy()
     return np.asarray(ndimage.distance_transform_edt(~mask, sampling=spacing_mm) <= radius_mm)
 
 
 def erode(mask: Mask, radius_mm: float, spacing_mm: Spacing) -> Mask:
     """The mask's voxels that are further than radius_mm from what is outside. The grid's border counts as inside."""
-    return np.asarray(ndimage.distance_transform_edt(mask, sampling=spacing_mm) > radius_mm)
+    return ~dilate(~mask, radius_mm, spacing_mm)
 
 
 def close(mask: Mask, radius_mm: float, spacing_mm: Spacing) -> Mask:
