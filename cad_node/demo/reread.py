@@ -49,6 +49,8 @@ def reread(files: Sequence[Path], sent: Collection[str]) -> tuple[tuple[FoundInO
             segmentation = hd.seg.segread(file)
             segmentations[segmentation.SOPInstanceUID] = segmentation
             _require_sent(segmentation, sent)
+            for number in segmentation.segment_numbers:
+                _require_voxels(segmentation, number)
     for file in by_modality.get("SR", []):
         with _noted(problems, file):
             report = hd.sr.srread(file)
@@ -78,6 +80,12 @@ def _require_sent(segmentation: Any, sent: Collection[str]) -> None:  # Any: hig
         raise DoesNotFit(f"refers to {len(referenced - set(sent))} images that weren't sent, of {len(referenced)}")
 
 
+def _require_voxels(segmentation: Any, number: int) -> None:
+    """Of the segments that no finding refers to (the lungs), too."""
+    if not _segment(segmentation, number).array.any():
+        raise DoesNotFit(f"segment {number} is empty")
+
+
 def _groups(report: Any) -> list[tuple[Any, Any]]:
     """The planar and the volumetric group of each finding, paired by Tracking UID."""
     volumetric = {group.tracking_uid: group for group in report.content.get_volumetric_roi_measurement_groups()}
@@ -96,14 +104,19 @@ def _finding(study_instance_uid: str, planar: Any, volumetric: Any, segmentation
     (number,) = segment.referenced_segment_numbers
     if segmentation.get_segment_description(number).tracking_uid != volumetric.tracking_uid:
         raise DoesNotFit(f"{label}: segment {number} has another Tracking UID")
-    volume = segmentation.get_volume(segment_numbers=[number], combine_segments=True, dtype=np.uint8)
+    volume = _segment(segmentation, number)
     inside = np.argwhere(volume.array)
     segment_mm3 = len(inside) * float(np.prod(volume.spacing))
     volume_mm3 = _value(volumetric, codes.SCT.Volume)
-    if not len(inside) or abs(segment_mm3 - volume_mm3) > 0.02 * volume_mm3:
+    if abs(segment_mm3 - volume_mm3) > 0.02 * volume_mm3:
         raise DoesNotFit(f"{label}: reported {volume_mm3:.0f} mm3, its segment has {segment_mm3:.0f}")
     x, y, z = (float(v) for v in volume.map_indices_to_reference(inside.mean(axis=0, keepdims=True))[0])
     return FoundInObject(study_instance_uid, label, (x, y, z), _value(planar, LONG_AXIS), volume_mm3, _percent(volumetric) / 100)
+
+
+def _segment(segmentation: Any, number: int) -> Any:
+    """The segment as highdicom's Volume: voxels with their place in patient coordinates."""
+    return segmentation.get_volume(segment_numbers=[number], combine_segments=True, dtype=np.uint8)
 
 
 def _value(group: Any, name: Code) -> float:
