@@ -101,13 +101,21 @@ def _split(air: Mask, spacing_mm: Spacing) -> list[Mask]:
     parts = [part for part in largest_parts(air, 2) if _volume_ml(part, spacing_mm) >= SMALLEST_LUNG_ML]
     if not parts or _comparable(parts):
         return parts
-    whole = parts[0]  # a much smaller second part may be gas in the stomach: both lungs may be in the first
+    return _apart(parts[0], spacing_mm) or parts  # a much smaller second part may be gas in the stomach: both lungs may be in the first
+
+
+def _apart(whole: Mask, spacing_mm: Spacing) -> list[Mask]:
+    """Two lungs that touch, eroded until they come apart, and grown back; empty if they don't."""
+    box = box_around(whole)
+    touching = np.pad(whole[box], 1)
     for radius_mm in SPLITTING_MM:
-        cores = largest_parts(erode(whole, radius_mm, spacing_mm), 2)
+        cores = largest_parts(erode(touching, radius_mm, spacing_mm), 2)
         if _comparable(cores) and _volume_ml(cores[1], spacing_mm) >= SMALLEST_LUNG_ML / 2:
-            first, second = (ndimage.distance_transform_edt(~core, sampling=spacing_mm) for core in cores)
-            return [whole & (first <= second), whole & (second < first)]
-    return parts
+            to_first, to_second = (ndimage.distance_transform_edt(~core, sampling=spacing_mm)[1:-1, 1:-1, 1:-1] for core in cores)
+            first, second = np.zeros_like(whole), np.zeros_like(whole)
+            first[box], second[box] = whole[box] & (to_first <= to_second), whole[box] & (to_second < to_first)
+            return [first, second]
+    return []
 
 
 def _comparable(parts: list[Mask]) -> bool:
