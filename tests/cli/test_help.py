@@ -1,7 +1,5 @@
-"""Help texts that a newcomer can act on, printed without loading the database or the science."""
+"""Help texts that a newcomer can act on."""
 
-import subprocess
-import sys
 from collections.abc import Iterator
 
 import pytest
@@ -56,21 +54,3 @@ def test_the_version_is_printed(cad_node: CadNode):
 
 def test_a_command_that_is_not_there_is_wrong_usage(cad_node: CadNode):
     assert cad_node("sevre").status == 2
-
-
-@pytest.mark.parametrize(
-    ("imported", "absent"),
-    [
-        ("cad_node.cli.main", {"sqlalchemy", "alembic", "pydicom", "onnxruntime", "highdicom", "scipy", "torch"}),
-        ("cad_node.cli.processes, cad_node.app.scp", {"onnxruntime", "highdicom", "scipy", "torch", "cad_node.worker"}),
-        ("cad_node.cli.processes, cad_node.app.sender", {"onnxruntime", "highdicom", "scipy", "torch", "cad_node.worker"}),
-        ("cad_node.cli.processes, cad_node.app.serve", {"onnxruntime", "highdicom", "scipy", "torch", "cad_node.worker"}),
-        ("cad_node.cli.processes, cad_node.app.worker", {"pynetdicom", "torch"}),
-    ],
-)
-def test_a_process_imports_only_what_it_needs(imported: str, absent: set[str]):
-    code = f"import sys, {imported}; print(*sys.modules)"
-
-    modules = set(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split())
-
-    assert modules & absent == set()
