@@ -20,7 +20,7 @@ class ManifestError(CadNodeError):
 
     def __init__(self, file: Path, key: str, why: str) -> None:
         super().__init__(f"{file}: {key}: {why}")
-        self.file = file
+        self.file = file  # model.toml or another file of the model's folder
         self.key = key
 
 
@@ -28,12 +28,17 @@ class ProviderMissing(CadNodeError):
     """The execution provider asked for isn't the one ONNX Runtime uses."""
 
 
+class DeviceFailed(CadNodeError):
+    """The accelerator failed while it computed; its process must end, since what it holds there can't be trusted any more."""
+
+    retryable = True
+
+
 class Refusal(StrEnum):
     """Why a model can't take a study; written on the job row."""
 
     NO_MATCHING_SERIES = "no-matching-series"
     TOO_FEW_SLICES = "too-few-slices"
-    TOO_MANY_SLICES = "too-many-slices"
     PIXELS_MISSING = "pixels-missing"
     PIXELS_UNDECODABLE = "pixels-undecodable"
     FILE_UNREADABLE = "file-unreadable"

@@ -6,18 +6,23 @@ import tomllib
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 from pydicom.sr.coding import Code
 
 from cad_node.errors import ManifestError, Refusal
+from cad_node.settings import ObjectName
 from cad_node.study import Series, Study
 
 _VERSION = re.compile(r"\d+\.\d+\.\d+")
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length=48)]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+FileInFolder = Annotated[str, StringConstraints(pattern=r"^\w[\w.-]*(/\w[\w.-]*)*$")]  # below the model's folder
+TaskName = Literal["detect_nodules"]  # keys of TASKS, app/worker.py
+AXIAL_COSINE = 0.98  # least cosine between a slice's normal and the patient's long axis: 11 degrees
 
 
 class _Table(BaseModel):
@@ -40,8 +45,17 @@ class Range(_Table):
     min: float
     max: float
 
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.min > self.max:
+            raise ValueError(f"min {self.min} is greater than max {self.max}")
+        return self
+
     def holds(self, value: float) -> bool:
         return self.min <= value <= self.max
+
+    def __str__(self) -> str:
+        return f"{self.min:g} to {self.max:g}"
 
 
 class Accepts(_Table):
@@ -60,7 +74,7 @@ class Accepts(_Table):
 class Graph(_Table):
     """The ONNX file: what goes in, what comes out."""
 
-    file: str = "model.onnx"
+    file: FileInFolder = "model.onnx"
     sha256: Sha256
     input: str
     input_shape: tuple[int | str, ...]  # a string names a dynamic axis
@@ -94,8 +108,8 @@ class Output(_Table):
 class Golden(_Table):
     """A case that is run each time the model is loaded: inputs and the outputs they must give."""
 
-    inputs: str = "golden/inputs.npy"
-    outputs: str = "golden/outputs.npy"
+    inputs: FileInFolder = "golden/inputs.npy"
+    outputs: FileInFolder = "golden/outputs.npy"
     tolerance: float = Field(gt=0)
 
 
@@ -112,8 +126,8 @@ class Manifest(_Table):
     version: Annotated[str, StringConstraints(pattern=rf"^{_VERSION.pattern}$")]
     title: str
     manufacturer: str
-    task: str  # a key of TASKS, app/worker.py
-    objects: tuple[str, ...]  # keys of BUILDERS, app/worker.py
+    task: TaskName
+    objects: tuple[ObjectName, ...]
     accepts: Accepts
     graph: Graph
     patches: Patches
@@ -137,7 +151,24 @@ class Manifest(_Table):
             return f"image type {', '.join(sorted(excluded))}"
         count = len(series.instances)
         if not accepts.slices.holds(count):
-            return f"{count} images, wanted {accepts.slices.min:.0f} to {accepts.slices.max:.0f}"
+            return f"{count} images, wanted {accepts.slices}"
+        return self._refuses_geometry(series)
+
+    def _refuses_geometry(self, series: Series) -> str:
+        """What the index tells of the slices' geometry; a series that tells nothing is judged when it is loaded."""
+        orientation, pixel_mm = series.header_value("ImageOrientationPatient"), series.header_value("PixelSpacing")
+        if not orientation or len(orientation) != 6:
+            return ""
+        normal = np.cross(orientation[:3], orientation[3:])
+        if abs(normal[2]) < AXIAL_COSINE:
+            return "slices aren't axial"
+        if pixel_mm and not all(self.accepts.pixel_spacing_mm.holds(mm) for mm in pixel_mm):
+            return f"pixel spacing {pixel_mm[0]:g} mm, wanted {self.accepts.pixel_spacing_mm}"
+        positions = [instance.header.get("ImagePositionPatient") for instance in series.instances]
+        along_mm = np.unique(np.round([np.dot(normal, position) for position in positions if position and len(position) == 3], 3))
+        gap_mm = float(np.median(np.diff(along_mm))) if len(along_mm) > 1 else None
+        if gap_mm is not None and not self.accepts.slice_spacing_mm.holds(gap_mm):
+            return f"slice spacing {gap_mm:g} mm, wanted {self.accepts.slice_spacing_mm}"
         return ""
 
     def choose(self, study: Study) -> Choice:
@@ -198,8 +229,8 @@ def read_manifest(folder: Path) -> Manifest:
     file = folder / "model.toml"
     try:
         table = tomllib.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ManifestError(file, "-", "no such file; a model folder holds model.toml and model.onnx") from None
+    except OSError as exc:
+        raise ManifestError(file, "-", f"{exc.strerror}; a model folder holds model.toml and model.onnx") from exc
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
         raise ManifestError(file, "-", f"not readable as TOML: {exc}") from exc
     try:
@@ -217,8 +248,8 @@ def _check_sha256(file: Path, expected: str) -> None:
     try:
         with file.open("rb") as stream:
             actual = hashlib.file_digest(stream, "sha256").hexdigest()
-    except FileNotFoundError:
-        raise ManifestError(file, "graph.file", "no such file") from None
+    except OSError as exc:
+        raise ManifestError(file, "graph.file", str(exc.strerror)) from exc
     if actual != expected:
         why = f"the file's SHA-256 is {actual}, model.toml says {expected}; restore the file it was released with"
         raise ManifestError(file, "graph.sha256", why)

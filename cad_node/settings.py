@@ -6,7 +6,7 @@ from datetime import datetime, tzinfo
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from cad_node.errors import SettingsError
@@ -16,6 +16,7 @@ from cad_node.shipped import shipped
 AETitle = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=16, pattern=r"^[ -\[\]-~]+$")]
 Port = Annotated[int, Field(ge=0, le=65535)]
 Seconds = Annotated[float, Field(ge=0)]
+ObjectName = Literal["seg", "sr"]  # keys of BUILDERS, app/worker.py
 
 
 class _Section(BaseModel):
@@ -69,6 +70,13 @@ class Worker(_Section):
     threads: int = Field(default=0, ge=0)
     """Threads for inference on a CPU; 0 leaves it to ONNX Runtime."""
 
+    @field_validator("devices")
+    @classmethod
+    def _each_once(cls, devices: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(devices)) < len(devices):
+            raise ValueError("names a device twice; each has one worker")
+        return devices
+
 
 class Queue(_Section):
     lease_s: Annotated[float, Field(gt=0)] = 60
@@ -103,7 +111,7 @@ class Destination(_Section):
     """Its TCP port."""
     calling_ae_title: AETitle | None = None
     """Calling AE title, where it isn't node.ae_title."""
-    objects: tuple[Literal["seg", "sr"], ...] = ("seg", "sr")
+    objects: tuple[ObjectName, ...] = ("seg", "sr")
     """Which objects it gets."""
 
 

@@ -25,6 +25,12 @@ def series(uid: str = "1.2.3", modality: str = "CT", sop_class_uid: str = CT, co
     return Series(uid, modality, tuple(instances))
 
 
+def stack(gap_mm: float, count: int = 40) -> Series:
+    """An axial series whose index holds positions."""
+    headers = ({"ImageOrientationPatient": [1, 0, 0, 0, 1, 0], "ImagePositionPatient": [0, 0, gap_mm * z]} for z in range(count))
+    return Series("1.2.9", "CT", tuple(Instance(f"1.2.9.{z}", CT, "1.2.840.10008.1.2.1", Path("x"), h) for z, h in enumerate(headers)))
+
+
 def edit(folder: Path, old: str, new: str) -> None:
     file = folder / "model.toml"
     text = file.read_text(encoding="utf-8")
@@ -46,6 +52,11 @@ def test_the_shipped_model_folders_are_sound():
         ("limit = 12", "limits = 12", "output.limit"),
         ("size_px = 50", "size_px = 50\nsize_mm = 3", "patches.size_mm"),
         ('task = "detect_nodules"', "", "task"),
+        ('task = "detect_nodules"', 'task = "detect_noduls"', "task"),
+        ('objects = ["seg", "sr"]', 'objects = ["seg", "rtss"]', "objects.1"),
+        ("min = 20", "min = 2001", "accepts.slices"),
+        ('file = "model.onnx"', 'file = "../../elsewhere.onnx"', "graph.file"),
+        ('file = "model.onnx"', 'file = "/etc/passwd"', "graph.file"),
         ('version = "1.0.0"', 'version = "1.0"', "version"),
         ('version = "1.0.0"', 'version = "2.0.0"', "name"),
         ('sha256 = "', 'sha256 = "x', "graph.sha256"),
@@ -74,6 +85,16 @@ def test_a_missing_graph_is_refused(folder):
 
     with pytest.raises(ManifestError, match=r"model\.onnx: graph\.file"):
         read_manifest(folder)
+
+
+def test_a_graph_that_is_a_folder_is_refused_and_hides_no_other(folder):
+    (folder / "model.onnx").unlink()
+    (folder / "model.onnx").mkdir()
+
+    folders, errors = read_models(folder.parent.parent)
+
+    assert folders == ()
+    assert errors[0].key == "graph.file"
 
 
 def test_a_manifest_that_is_not_toml_is_refused(folder):
@@ -120,6 +141,9 @@ def test_a_models_folder_that_is_not_there_is_said():
         (series(BodyPartExamined="HEAD"), "body part HEAD"),
         (series(ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"]), "LOCALIZER"),
         (series(count=3), "3 images"),
+        (series(ImageOrientationPatient=[1, 0, 0, 0, 0, -1]), "aren't axial"),
+        (series(ImageOrientationPatient=[1, 0, 0, 0, 1, 0], PixelSpacing=[1.4, 1.4]), "pixel spacing 1.4 mm"),
+        (stack(gap_mm=10.0), "slice spacing 10 mm"),
     ],
 )
 def test_a_series_outside_the_manifest_is_refused_with_the_reason(candidate, phrase):
@@ -144,6 +168,19 @@ def test_of_several_fitting_series_the_one_with_the_thinnest_slices_is_chosen():
 
     assert choice.series is not None
     assert choice.series.series_instance_uid == "1.2.2"
+
+
+def test_a_coronal_reformat_with_more_images_does_not_hide_the_axial_series():
+    axial = series("1.2.1", count=320, ImageOrientationPatient=[1, 0, 0, 0, 1, 0])
+    coronal = series("1.2.2", count=420, ImageOrientationPatient=[1, 0, 0, 0, 0, -1])
+
+    choice = read_manifest(SHIPPED).choose(Study("1.2", 1, (axial, coronal)))
+
+    assert choice.series == axial
+
+
+def test_a_stack_within_the_bounds_is_taken():
+    assert read_manifest(SHIPPED).accepts_series(stack(gap_mm=1.25)) == ""
 
 
 def test_a_study_without_a_fitting_series_is_refused_naming_each():

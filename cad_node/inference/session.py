@@ -7,12 +7,14 @@ import onnxruntime
 
 from cad_node.errors import ProviderMissing
 
+CPU = "CPUExecutionProvider"
+
 # First part of a device name -> execution providers, best first; the first must be the one in use.
 PROVIDERS = {
-    "cpu": ("CPUExecutionProvider",),
-    "cuda": ("CUDAExecutionProvider", "CPUExecutionProvider"),
-    "tensorrt": ("TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"),
-    "openvino": ("OpenVINOExecutionProvider", "CPUExecutionProvider"),
+    "cpu": (CPU,),
+    "cuda": ("CUDAExecutionProvider", CPU),
+    "tensorrt": ("TensorrtExecutionProvider", "CUDAExecutionProvider", CPU),
+    "openvino": ("OpenVINOExecutionProvider", CPU),
 }
 
 _INSTALL = {

@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 
@@ -49,6 +50,7 @@ def test_the_shipped_model_passes_its_checks_and_scores_any_batch(folder):
         ('input = "patches"', 'input = "images"', "graph.input"),
         ('["batch", 1, 50, 50]', '["batch", 1, 64, 64]', "graph.input_shape"),
         ('["batch", 1, 50, 50]', '["batch", 1, 50]', "graph.input_shape"),
+        ("size_px = 50", "size_px = 64", "patches.size_px"),
         ('output = "scores"', 'output = "probabilities"', "graph.output"),
     ],
 )
@@ -76,10 +78,40 @@ def test_a_missing_golden_case_keeps_the_model_from_running(folder):
         load(folder)
 
 
-def test_a_file_that_is_no_onnx_graph_is_said(folder):
+@pytest.mark.parametrize(
+    ("file", "array", "key"),
+    [
+        ("inputs", np.zeros((2, 1, 64, 64), np.float32), "golden.inputs"),
+        ("inputs", np.zeros((2, 1, 50, 50), np.float64), "golden.inputs"),
+        ("outputs", np.zeros(3, np.float32), "golden.outputs"),
+    ],
+)
+def test_a_golden_case_that_does_not_fit_the_graph_is_named(folder, file, array, key):
+    np.save(folder / "golden" / f"{file}.npy", array)
+
+    with pytest.raises(ManifestError) as error:
+        load(folder)
+
+    assert error.value.key == key
+
+
+def test_an_empty_golden_file_is_said(folder):
+    (folder / "golden" / "inputs.npy").write_bytes(b"")
+
+    with pytest.raises(ManifestError, match="golden"):
+        load(folder)
+
+
+NO_OUTPUT = onnx.helper.make_model(
+    onnx.helper.make_graph([onnx.helper.make_node("Nonsense", ["a"], ["b"])], "g", [], [])
+).SerializeToString()
+
+
+@pytest.mark.parametrize("content", [b"not a graph", NO_OUTPUT], ids=["not protobuf", "not a valid graph"])
+def test_a_file_that_is_no_onnx_graph_is_said(folder, content):
     old = hashlib.sha256((folder / "model.onnx").read_bytes()).hexdigest()
-    (folder / "model.onnx").write_bytes(b"not a graph")
-    edit(folder, old, hashlib.sha256(b"not a graph").hexdigest())
+    (folder / "model.onnx").write_bytes(content)
+    edit(folder, old, hashlib.sha256(content).hexdigest())
 
     with pytest.raises(ManifestError, match=r"model\.onnx: graph\.file"):
         load(folder)
