@@ -23,8 +23,8 @@ PLAUSIBLE_ML = (800.0, 12_000.0)  # both lungs of an adult, breathed out or in
 SMALLEST_LUNG_ML = 150.0  # a part below isn't a lung
 SMALLER_LUNG = 0.2  # of the larger: what two lungs have at least
 PADDING_HU = -1200  # darker than any tissue: what scanners write outside their round field of view
-LOST_TO_SIDES = 1.25  # more air enclosed slice by slice than in space: a share that only a lung explains
-CUT_BY_SIDES = 1.2  # contact with the image's side over the root of the area, in a slice: half a disc has 1.6, air around a body 3
+LOST_TO_SIDES = 1.25  # how much more air another reading of the sides must find to be believed: a share that only a lung explains
+CUT_BY_SIDES = 1.0  # contact of a lung with the image's sides over a face of a cube of its size; air around a body has 4
 SPLITTING_MM = (2.0, 4.0, 6.0, 8.0, 10.0)  # erosions tried until lungs that touch come apart
 _IN_PLANE = np.array([[[0, 0, 0]] * 3, [[0, 1, 0], [1, 1, 1], [0, 1, 0]], [[0, 0, 0]] * 3])  # neighbours within a slice
 
@@ -80,18 +80,20 @@ def _air_in_body(coarse: NDArray[np.float32]) -> Mask:
     air = (coarse < AIR_HU) & ~padding
     sides = ndimage.binary_dilation(padding, _IN_PLANE) if padding.any() else padding
     sides[:, [0, -1], :] = sides[:, :, [0, -1]] = True
-    inside = _enclosed(cc3d.connected_components(air, connectivity=6), sides, 0.0)
-    in_each_slice = _enclosed(ndimage.label(air, _IN_PLANE)[0], sides, CUT_BY_SIDES)
-    if in_each_slice.sum() > LOST_TO_SIDES * inside.sum():
-        inside = in_each_slice  # a lung is cut by the image's side, or the outside has come in by an open mouth
+    in_space, in_each_slice = cc3d.connected_components(air, connectivity=6), ndimage.label(air, _IN_PLANE)[0]
+    inside = _enclosed(in_space, sides, 0.0)
+    lungs_cut, mouth_open = _enclosed(in_space, sides, CUT_BY_SIDES), _enclosed(in_each_slice, sides, 0.0)
+    for otherwise in (lungs_cut, mouth_open):  # the field of view cuts the lungs; the outside comes in by the mouth
+        if otherwise.sum() > LOST_TO_SIDES * inside.sum():
+            inside = otherwise
     return ndimage.binary_opening(inside)
 
 
 def _enclosed(labels: NDArray[np.integer], sides: Mask, contact: float) -> Mask:
-    """The labelled parts that meet `sides` in at most `contact` times the square root of their voxels."""
+    """The labelled parts that meet `sides` in at most `contact` times as many voxels as a face of a cube of their size has."""
     count = np.bincount(labels.ravel())
     meeting = np.bincount(labels[sides], minlength=len(count))
-    keep = meeting <= contact * np.sqrt(count)
+    keep = meeting <= contact * count ** (2 / 3)
     keep[0] = False
     return np.asarray(keep[labels])
 

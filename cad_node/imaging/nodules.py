@@ -14,7 +14,7 @@ MARGIN_MM = 8.0  # around that, in the box that is looked at
 CORE = 0.3  # of the rough diameter: the ball whose voxels tell the nodule's own HU
 OPENING = 0.22  # of the rough diameter: tubes thinner than twice this are vessels
 LUNG_HU = (-1000, -600)  # voxels that count as lung around a nodule
-WALLED_IN = 0.35  # of its surface: what lies against tissue outside the lungs to more than this is a piece of that tissue
+WALLED_IN = 0.4  # of its surface against tissue outside the lungs or against air: more is a piece of that tissue; a half ball has 0.33
 SOLID_HU = -100.0  # brighter than this the nodule's core isn't needed exactly: the border lies half-way to soft tissue
 
 
@@ -35,8 +35,7 @@ def delineate(volume: Volume, lungs: Mask, candidate: Candidate) -> Region | Non
         return None
     body = _without_vessels(part_at(bright, seed), seed, OPENING * candidate.diameter_mm, volume.spacing_mm)
     filled = ndimage.binary_fill_holes(body)
-    surface = ndimage.binary_dilation(filled) & ~filled
-    if (surface & tissue & ~lungs[box]).sum() > WALLED_IN * surface.sum():
+    if _walled_in(filled, tissue, lungs[box]):
         return None
     z, y, x = box_around(filled)
     origin = box[0].start + z.start, box[1].start + y.start, box[2].start + x.start
@@ -81,3 +80,10 @@ def _without_vessels(nodule: Mask, seed: tuple[int, int, int], radius_mm: float,
     distances = ndimage.distance_transform_edt(~core, sampling=spacing_mm, return_distances=False, return_indices=True)
     z, y, x = (int(axis[seed]) for axis in distances)  # the core's voxel nearest to the seed
     return nodule & dilate(part_at(core, (z, y, x)), radius_mm * 1.2, spacing_mm)
+
+
+def _walled_in(nodule: Mask, tissue: Mask, lungs: Mask) -> bool:
+    """Whether it lies against the chest wall or the mediastinum more than a nodule can. Where a vessel was cut off doesn't count."""
+    surface = ndimage.binary_dilation(nodule) & ~nodule
+    walled, free = (surface & tissue & ~lungs).sum(), (surface & ~tissue).sum()
+    return bool(walled > WALLED_IN * (walled + free))

@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from cad_node.imaging.patches import cut_patches
 from tests.imaging.geometry import volume_of
@@ -38,3 +40,35 @@ def test_a_slice_beyond_the_stack_is_air():
 
 def test_no_centres_make_no_patches():
     assert cut_patches(numbered(), [], 50).shape == (0, 1, 50, 50)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.tuples(st.integers(-5, 8), st.integers(-60, 100), st.integers(-60, 120)), st.integers(1, 64))
+def test_every_pixel_is_the_image_s_own_or_air(centre, size_px):
+    volume = numbered()
+
+    (patch,) = cut_patches(volume, [centre], size_px)
+
+    z, y, x = centre
+    padded = np.full((15, 240, 260), -1000)
+    padded[6:9, 100:140, 100:160] = volume.voxels
+    top, left = 100 + y - size_px // 2, 100 + x - size_px // 2
+    np.testing.assert_array_equal(patch[0], padded[z + 6, top : top + size_px, left : left + size_px])
+
+
+def test_the_network_is_served_what_it_was_trained_on(tmp_path):
+    luna_patches = pytest.importorskip("cad_node.training.luna_patches", reason="the training extra isn't installed")
+    image = pytest.importorskip("PIL.Image", reason="Pillow writes the training set")
+    hu = np.random.default_rng(11).integers(-1200, 700, (3, 40, 60))
+    volume = volume_of(hu, (1.0, 0.7, 0.7))
+    grey = np.round((np.clip(hu[1], -1000, 400) + 1000) * 255 / 1400).astype(np.uint8)
+    (tmp_path / "train").mkdir()
+    for number in (0, 1):
+        image.fromarray(grey[:, 5:55]).save(tmp_path / "train" / f"{number}.png")
+    (tmp_path / "traindatalabels.txt").write_text("train/0.png 0\ntrain/1.png 1\n")
+
+    trained = luna_patches.read_split(tmp_path, "train").patches
+    served = cut_patches(volume, [(1, 20, 30)], 50)  # the image is lower than the patch: air above and below
+
+    assert served.shape[1:] == trained.shape[1:]
+    np.testing.assert_allclose(np.clip(served[0], -1000, 400), trained[0], atol=1400 / 255 / 2 + 1e-3)
