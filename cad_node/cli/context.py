@@ -16,11 +16,12 @@ from rich.markup import escape
 from cad_node.errors import CadNodeError, ProviderMissing, SettingsError
 from cad_node.log import configure_logging
 from cad_node.settings import Settings, read_settings
+from cad_node.supervisor import EX_CONFIG
 
 if TYPE_CHECKING:
     from cad_node.app.start import Store
 
-EX_FAILED, EX_USAGE, EX_SOFTWARE, EX_CONFIG = 1, 2, 70, 78  # the last two as in sysexits.h
+EX_FAILED, EX_USAGE, EX_SOFTWARE = 1, 2, 70  # the last as in sysexits.h
 
 console = Console()
 
