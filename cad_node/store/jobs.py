@@ -3,19 +3,19 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import fields
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, func, literal, select, tuple_, update
 from sqlalchemy.orm import Session, aliased
 
 from cad_node.errors import LeaseLost, UnknownRow
-from cad_node.lifecycle import JOB_MOVES, DeliveryState, IllegalMove, JobState, move
+from cad_node.lifecycle import JOB_MOVES, IllegalMove, JobState
 from cad_node.store.database import Database
 from cad_node.store.deliveries import deliveries_of
 from cad_node.store.events import ADMIN, SUPERVISOR, arc, events_of, record
+from cad_node.store.job_rows import SUMMARY, delivery_row, result_row, results_of, steer, summaries
 from cad_node.store.job_values import ClaimedJob, JobDetail, JobSummary, NewResult
-from cad_node.store.tables import DeliveryRow, JobRow, ResultRow, UtcDateTime
+from cad_node.store.tables import JobRow, UtcDateTime
 
 __all__ = ["ClaimedJob", "JobDetail", "JobSummary", "Jobs", "NewResult"]
 
@@ -74,11 +74,11 @@ class Jobs:
         with self._database.transaction() as session:
             _leave(session, job, "finish", now, finished_at=now, reason_code="", reason="", timings_s=dict(timings_s or {}))
             for result in results:
-                row = _result_row(job, result, now)
+                row = result_row(job, result, now)
                 session.add(row)
                 session.flush()  # numbers it
                 wanting = [name for name, builders in objects_by_destination.items() if result.builder in builders]
-                session.add_all(_delivery_row(row, destination, now) for destination in wanting)
+                session.add_all(delivery_row(row, destination, now) for destination in wanting)
 
     def refuse(self, job: ClaimedJob, code: str, sentence: str, now: datetime) -> None:
         """The model can't take this study. Raises LeaseLost."""
@@ -112,7 +112,7 @@ class Jobs:
         """Cancel a queued or running job; its worker's result will be discarded. Raises UnknownRow, IllegalMove."""
         with self._database.transaction() as session:
             row = _locked(session, job_id)
-            _steer(session, row, "cancel", now)
+            steer(session, row, "cancel", now)
             row.fence += 1
             row.lease_until, row.finished_at = None, now
 
@@ -120,7 +120,7 @@ class Jobs:
         """Queue a job that ended without result again, as if it were new. Raises UnknownRow, IllegalMove."""
         with self._database.transaction() as session:
             row = _locked(session, job_id)
-            _steer(session, row, "retry", now)
+            steer(session, row, "retry", now)
             row.attempt, row.crashes, row.reason_code, row.reason = 0, 0, "", ""
             row.run_after, row.finished_at = now, None
 
@@ -137,16 +137,16 @@ class Jobs:
     def show(self, job_id: int) -> JobDetail:
         """Everything about one job. Raises UnknownRow."""
         with self._database.transaction() as session:
-            found = _summaries(session, select(*_SUMMARY).where(JobRow.id == job_id))
+            found = summaries(session, select(*SUMMARY).where(JobRow.id == job_id))
             if not found:
                 raise UnknownRow(f"no job {job_id}")
-            return JobDetail(found[0], events_of(session, job_id), _results_of(session, job_id), deliveries_of(session, job_id))
+            return JobDetail(found[0], events_of(session, job_id), results_of(session, job_id), deliveries_of(session, job_id))
 
     def list(self, state: JobState | None = None, limit: int = 100) -> list[JobSummary]:
         """The newest jobs first."""
-        newest = select(*_SUMMARY).order_by(JobRow.id.desc()).limit(limit)
+        newest = select(*SUMMARY).order_by(JobRow.id.desc()).limit(limit)
         with self._database.transaction() as session:
-            return _summaries(session, newest if state is None else newest.where(JobRow.state == state))
+            return summaries(session, newest if state is None else newest.where(JobRow.state == state))
 
     def counts(self) -> dict[JobState, int]:
         """How many jobs are in each state."""
@@ -196,13 +196,7 @@ def _lose_one(session: Session, row: JobRow, now: datetime, max_crashes: int) ->
     if row.crashes >= max_crashes:
         event, detail = "quarantine", f"{row.crashes} workers were lost while they ran it, the last was {row.worker}"
         row.finished_at, row.reason = now, detail
-    _steer(session, row, event, now, actor=SUPERVISOR, detail=detail)
-
-
-def _steer(session: Session, row: JobRow, event: str, now: datetime, *, actor: str = ADMIN, detail: str = "") -> None:
-    """One move of a locked row by someone other than its worker."""
-    before, row.state = row.state, move(JOB_MOVES, row.state, event)
-    record(session, row.id, event, (before, row.state), actor=actor, now=now, detail=detail)
+    steer(session, row, event, now, actor=SUPERVISOR, detail=detail)
 
 
 def _locked(session: Session, job_id: int) -> JobRow:
@@ -210,36 +204,3 @@ def _locked(session: Session, job_id: int) -> JobRow:
     if row is None:
         raise UnknownRow(f"no job {job_id}")
     return row
-
-
-def _result_row(job: ClaimedJob, result: NewResult, now: datetime) -> ResultRow:
-    return ResultRow(
-        job_id=job.id,
-        builder=result.builder,
-        sop_class_uid=result.sop_class_uid,
-        sop_instance_uid=result.sop_instance_uid,
-        series_instance_uid=result.series_instance_uid,
-        path=str(result.path),
-        sha256=result.sha256,
-        created_at=now,
-    )
-
-
-def _delivery_row(result: ResultRow, destination: str, now: datetime) -> DeliveryRow:
-    return DeliveryRow(
-        result_id=result.id, job_id=result.job_id, destination=destination, state=DeliveryState.PENDING, run_after=now, created_at=now
-    )
-
-
-def _results_of(session: Session, job_id: int) -> tuple[NewResult, ...]:
-    rows = session.scalars(select(ResultRow).where(ResultRow.job_id == job_id).order_by(ResultRow.id))
-    return tuple(
-        NewResult(row.builder, row.sop_class_uid, row.sop_instance_uid, row.series_instance_uid, Path(row.path), row.sha256) for row in rows
-    )
-
-
-_SUMMARY = tuple(getattr(JobRow, field.name) for field in fields(JobSummary))
-
-
-def _summaries(session: Session, chosen: Select[Any]) -> list[JobSummary]:
-    return [JobSummary(*row) for row in session.execute(chosen)]

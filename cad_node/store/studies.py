@@ -1,8 +1,6 @@
 """What has arrived: instances indexed, studies settled into jobs, and read again as values."""
 
-import uuid
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from itertools import groupby
 from pathlib import Path
@@ -12,62 +10,20 @@ from sqlalchemy import ColumnElement, func, select, update
 from sqlalchemy.orm import Session
 
 from cad_node.errors import CadNodeError, UnknownRow
-from cad_node.lifecycle import STUDY_MOVES, JobState, StudyState, move, sources
+from cad_node.lifecycle import STUDY_MOVES, StudyState, move, sources
 from cad_node.store.database import Database, insert_if_absent
-from cad_node.store.tables import ConflictRow, InstanceRow, JobRow, ResultRow, SeriesRow, StudyRow
+from cad_node.store.settlement import add_jobs
+from cad_node.store.study_values import Evidence, NewJob, ReceivedInstance, StudySummary
+from cad_node.store.tables import ConflictRow, InstanceRow, ResultRow, SeriesRow, StudyRow
 from cad_node.study import Instance, Series, Study
+
+__all__ = ["Evidence", "NewJob", "ReceivedInstance", "Studies", "StudySummary", "UidTaken"]
 
 _INSTANT = timedelta(microseconds=1)  # what databases tell apart
 
 
 class UidTaken(CadNodeError):
     """Another content has this SOP Instance UID, in whatever study; the new file is kept and flagged, but isn't part of its study."""
-
-
-@dataclass(frozen=True, slots=True)
-class ReceivedInstance:
-    study_instance_uid: str
-    series_instance_uid: str
-    sop_instance_uid: str
-    sop_class_uid: str
-    transfer_syntax_uid: str
-    modality: str
-    path: Path
-    sha256: str
-    header: Mapping[str, Any]  # HEADER_KEYWORDS -> JSON value
-    is_result: bool  # made by a CAD system, this one or another: kept, never input
-
-
-@dataclass(frozen=True, slots=True)
-class NewJob:
-    model_name: str
-    model_version: str
-    series_instance_uid: str | None
-    priority: int
-    refusal_code: str | None  # the model can't take the study: the row is born REFUSED
-    refusal_sentence: str
-
-
-@dataclass(frozen=True, slots=True)
-class Evidence:
-    """What there is to judge by whether a study is complete."""
-
-    study_instance_uid: str
-    revision: int
-    last_instance_at: datetime
-    association_ended_at: datetime | None  # of an association that ended after the last image
-
-
-@dataclass(frozen=True, slots=True)
-class StudySummary:
-    study_instance_uid: str
-    state: StudyState
-    revision: int
-    series: int
-    instances: int
-    conflicts: int
-    received_at: datetime
-    last_instance_at: datetime
 
 
 class Studies:
@@ -139,7 +95,7 @@ class Studies:
                 return False
             study.state = move(STUDY_MOVES, study.state, "settle")
             study.settled_at = now
-            session.add_all(_job_row(study, job, now) for job in jobs)
+            add_jobs(session, study, jobs, now)
             return True
 
     def list(self, limit: int = 100) -> list[StudySummary]:
@@ -244,25 +200,6 @@ def _load_series(session: Session, study_instance_uid: str, revision: int) -> tu
 
 def _instance(row: InstanceRow) -> Instance:
     return Instance(row.sop_instance_uid, row.sop_class_uid, row.transfer_syntax_uid, Path(row.path), row.header)
-
-
-def _job_row(study: StudyRow, job: NewJob, now: datetime) -> JobRow:
-    refused = job.refusal_code is not None
-    return JobRow(
-        uid=uuid.uuid4(),
-        study_instance_uid=study.study_instance_uid,
-        revision=study.revision,
-        series_instance_uid=job.series_instance_uid,
-        model_name=job.model_name,
-        model_version=job.model_version,
-        priority=job.priority,
-        state=JobState.REFUSED if refused else JobState.QUEUED,
-        reason_code=job.refusal_code or "",
-        reason=job.refusal_sentence if refused else "",
-        run_after=now,
-        created_at=now,
-        finished_at=now if refused else None,
-    )
 
 
 def _count(of_study: Any) -> ColumnElement[int]:  # Any: an attribute of whichever row

@@ -1,0 +1,53 @@
+"""Rows of the job table and of what belongs to a job: moved by someone other than the worker, made, and read."""
+
+from dataclasses import fields
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Select, select
+from sqlalchemy.orm import Session
+
+from cad_node.lifecycle import JOB_MOVES, DeliveryState, move
+from cad_node.store.events import ADMIN, record
+from cad_node.store.job_values import ClaimedJob, JobSummary, NewResult
+from cad_node.store.tables import DeliveryRow, JobRow, ResultRow
+
+
+def steer(session: Session, row: JobRow, event: str, now: datetime, *, actor: str = ADMIN, detail: str = "") -> None:
+    """One move of a locked row by someone other than its worker."""
+    before, row.state = row.state, move(JOB_MOVES, row.state, event)
+    record(session, row.id, event, (before, row.state), actor=actor, now=now, detail=detail)
+
+
+def result_row(job: ClaimedJob, result: NewResult, now: datetime) -> ResultRow:
+    return ResultRow(
+        job_id=job.id,
+        builder=result.builder,
+        sop_class_uid=result.sop_class_uid,
+        sop_instance_uid=result.sop_instance_uid,
+        series_instance_uid=result.series_instance_uid,
+        path=str(result.path),
+        sha256=result.sha256,
+        created_at=now,
+    )
+
+
+def delivery_row(result: ResultRow, destination: str, now: datetime) -> DeliveryRow:
+    return DeliveryRow(
+        result_id=result.id, job_id=result.job_id, destination=destination, state=DeliveryState.PENDING, run_after=now, created_at=now
+    )
+
+
+def results_of(session: Session, job_id: int) -> tuple[NewResult, ...]:
+    rows = session.scalars(select(ResultRow).where(ResultRow.job_id == job_id).order_by(ResultRow.id))
+    return tuple(
+        NewResult(row.builder, row.sop_class_uid, row.sop_instance_uid, row.series_instance_uid, Path(row.path), row.sha256) for row in rows
+    )
+
+
+SUMMARY = tuple(getattr(JobRow, field.name) for field in fields(JobSummary))
+
+
+def summaries(session: Session, chosen: Select[Any]) -> list[JobSummary]:
+    return [JobSummary(*row) for row in session.execute(chosen)]

@@ -1,0 +1,55 @@
+"""A study as others see it: its instances as they arrive, its state, and the jobs it gets."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from cad_node.lifecycle import StudyState
+
+
+@dataclass(frozen=True, slots=True)
+class ReceivedInstance:
+    study_instance_uid: str
+    series_instance_uid: str
+    sop_instance_uid: str
+    sop_class_uid: str
+    transfer_syntax_uid: str
+    modality: str
+    path: Path
+    sha256: str
+    header: Mapping[str, Any]  # HEADER_KEYWORDS -> JSON value
+    is_result: bool  # made by a CAD system, this one or another: kept, never input
+
+
+@dataclass(frozen=True, slots=True)
+class NewJob:
+    model_name: str
+    model_version: str
+    series_instance_uid: str | None
+    priority: int
+    refusal_code: str | None  # the model can't take the study: the row is born REFUSED
+    refusal_sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What there is to judge by whether a study is complete."""
+
+    study_instance_uid: str
+    revision: int
+    last_instance_at: datetime
+    association_ended_at: datetime | None  # of an association that ended after the last image
+
+
+@dataclass(frozen=True, slots=True)
+class StudySummary:
+    study_instance_uid: str
+    state: StudyState
+    revision: int
+    series: int
+    instances: int
+    conflicts: int
+    received_at: datetime
+    last_instance_at: datetime
