@@ -9,13 +9,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
-from time import monotonic
+from time import monotonic, sleep
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cad_node import __version__, pipeline
-from cad_node.errors import CadNodeError, LeaseLost, ManifestError, UnusableSeries
+from cad_node.errors import CadNodeError, DeviceFailed, LeaseLost, ManifestError, UnusableSeries
 from cad_node.heart import Heart
 from cad_node.imaging.volume import Volume
 from cad_node.inference.model import Model
@@ -24,6 +24,7 @@ from cad_node.log import get_logger
 from cad_node.output.builder import Builder, Run
 from cad_node.output.file import encode
 from cad_node.settings import Queue
+from cad_node.store.database import DatabaseUnavailable
 from cad_node.store.files import write_durably
 from cad_node.store.jobs import ClaimedJob, Jobs, NewResult
 from cad_node.store.studies import Studies
@@ -67,32 +68,29 @@ class Worker:
     rng: random.Random
 
     def run(self, stop: threading.Event) -> None:
-        """Work until `stop` is set; then finish the present job and give the prepared one back."""
+        """Work until `stop` is set; then finish the present job and give the prepared one back.
+
+        Raises DeviceFailed, so that the process ends: its next life begins with a sound device.
+        """
         with ThreadPoolExecutor(1, "prepare") as preparing, self._heart() as heart:
             ahead: Prepared | None = None
-            while not stop.is_set():
-                current, ahead = ahead or self._guarded_claim(heart, suspects=True), None
-                if current is None:
-                    stop.wait(self.queue.poll_s)
-                    continue
-                beside: Future[Prepared | None] | None = None
-                if not current.job.crashes:  # a job that has lost a worker runs alone: nothing beside it is blamed
-                    beside = preparing.submit(self._guarded_claim, heart, suspects=False)
-                self._guarded_work(current)
-                heart.drop(current.job)
-                ahead = beside.result() if beside else None
-            if ahead:
-                heart.drop(ahead.job)
-                self.jobs.release(ahead.job, self.clock())
-
-    def work_once(self) -> bool:
-        """Claim and complete one job, without preparing another. False if none was due."""
-        with self._heart() as heart:
-            prepared = self._claim(heart, suspects=True)
-            if prepared is None:
-                return False
-            self._work(prepared)
-            return True
+            try:
+                while not stop.is_set():
+                    current, ahead = ahead or self._guarded_claim(heart, suspects=True), None
+                    if current is None:
+                        stop.wait(self.queue.poll_s)
+                        continue
+                    beside: Future[Prepared | None] | None = None
+                    if not current.job.crashes:  # a job that has lost a worker runs alone: nothing beside it is blamed
+                        beside = preparing.submit(self._guarded_claim, heart, suspects=False)
+                    try:
+                        self._guarded_work(current)
+                    finally:
+                        heart.drop(current.job)
+                        ahead = beside.result() if beside else None
+            finally:
+                if ahead:
+                    self._give_back(ahead.job, heart)
 
     def _heart(self) -> Heart[ClaimedJob]:
         return Heart(lambda job: self.jobs.heartbeat(job, self.clock(), self.queue.lease_s), self.queue.lease_s)
@@ -107,12 +105,22 @@ class Worker:
     def _guarded_work(self, prepared: Prepared) -> None:
         try:
             self._work(prepared)
+        except DeviceFailed:
+            raise
         except Exception:
             log.exception("worker.commit_failed", worker=self.name, job=prepared.job.id)
+
+    def _give_back(self, job: ClaimedJob, heart: Heart[ClaimedJob]) -> None:
+        heart.drop(job)
+        try:
+            self.jobs.release(job, self.clock())
+        except CadNodeError as exc:  # the lease runs out by itself
+            log.warning("job.not_given_back", job=job.id, reason=str(exc))
 
     def _claim(self, heart: Heart[ClaimedJob], *, suspects: bool) -> Prepared | None:
         job = self.jobs.claim(self.name, self.models.keys(), self.clock(), self.queue.lease_s, suspects=suspects)
         if job is None:
+            self.jobs.lose_expired(self.clock(), self.queue.max_attempts)  # nobody else may be there to see a dead worker
             return None
         heart.hold(job)
         started = monotonic()
@@ -140,14 +148,26 @@ class Worker:
                 raise prepared.error or AssertionError("neither a volume nor an error")
             results, timings_s = self._analyse(job, prepared.volume)
             timings_s = {"load": prepared.load_s, **timings_s}
-            self.jobs.finish(job, results, self.objects_by_destination, self.clock(), timings_s=timings_s)
+            self._persist(lambda: self.jobs.finish(job, results, self.objects_by_destination, self.clock(), timings_s=timings_s))
             log.info(
                 "job.done", job=job.id, model=job.model_name, results=len(results), **{f"{k}_s": round(v, 2) for k, v in timings_s.items()}
             )
         except LeaseLost as exc:
             log.warning("job.lost", job=job.id, reason=str(exc))
+        except DeviceFailed as exc:
+            self._settle_failure(job, exc)
+            raise
         except Exception as exc:  # noqa: BLE001 - a job's failure is a row, not the worker's end
             self._settle_failure(job, exc)
+
+    def _persist(self, commit: Callable[[], None]) -> None:
+        """Commit, however long the database is away: what was computed isn't thrown away, nor the job blamed for it."""
+        while True:
+            try:
+                return commit()
+            except DatabaseUnavailable as exc:
+                log.warning("database.away", worker=self.name, reason=str(exc))
+                sleep(self.queue.poll_s)
 
     def _analyse(self, job: ClaimedJob, volume: Volume) -> tuple[list[NewResult], dict[str, float]]:
         model, run = self._model(job), self._identity(job)
@@ -165,25 +185,21 @@ class Worker:
 
     def _write(self, job: ClaimedJob, built: pipeline.BuiltObject) -> NewResult:
         ds = built.dataset
-        path = self.results_dir / str(job.uid) / f"{built.builder}.dcm"
+        path = self.results_dir / str(job.uid) / str(job.fence) / f"{built.builder}.dcm"  # a worker that lost its lease writes beside
         sha256 = write_durably(path, encode(ds))
         return NewResult(built.builder, str(ds.SOPClassUID), str(ds.SOPInstanceUID), str(ds.SeriesInstanceUID), path, sha256)
 
     def _settle_failure(self, job: ClaimedJob, error: Exception) -> None:
-        now = self.clock()
+        now, reason = self.clock(), describe(error)
+        log.warning("job.not_done", job=job.id, attempt=job.attempt, reason=reason)
         try:
             if isinstance(error, UnusableSeries):
-                self.jobs.refuse(job, error.code, error.sentence, now)
-                log.warning("job.refused", job=job.id, code=error.code, reason=error.sentence)
-                return
-            reason = describe(error)
-            if job.attempt >= self.queue.max_attempts:
-                self.jobs.fail(job, reason, now)
-                log.error("job.failed", job=job.id, attempt=job.attempt, reason=reason)
-                return
-            wait_s = backoff_s(job.attempt, self.queue.backoff_first_s, self.queue.backoff_longest_s, self.rng)
-            self.jobs.back_off(job, reason, now + timedelta(seconds=wait_s), now)
-            log.warning("job.backs_off", job=job.id, attempt=job.attempt, wait_s=round(wait_s), reason=reason)
+                self._persist(lambda: self.jobs.refuse(job, error.code, error.sentence, now))
+            elif job.attempt >= self.queue.max_attempts and not getattr(error, "retryable", False):  # trouble that passes isn't the job's
+                self._persist(lambda: self.jobs.fail(job, reason, now))
+            else:
+                wait_s = backoff_s(job.attempt, self.queue.backoff_first_s, self.queue.backoff_longest_s, self.rng)
+                self._persist(lambda: self.jobs.back_off(job, reason, now + timedelta(seconds=wait_s), now))
         except LeaseLost as exc:
             log.warning("job.lost", job=job.id, reason=str(exc))
 

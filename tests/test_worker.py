@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from pydicom.sr.coding import Code
 
-from cad_node.errors import ManifestError, Refusal, UnusableSeries
+from cad_node.errors import DeviceFailed, ManifestError, Refusal, UnusableSeries
 from cad_node.findings import Findings, Organ, Region
 from cad_node.inference.model import load_model
 from cad_node.lifecycle import DeliveryState, JobState
@@ -22,7 +22,8 @@ from cad_node.output.seg import build_seg
 from cad_node.output.sr import build_sr
 from cad_node.settings import Queue
 from cad_node.shipped import shipped
-from cad_node.store.database import Database
+from cad_node.store.database import Database, DatabaseUnavailable
+from cad_node.store.files import OutOfSpace
 from cad_node.store.jobs import JobDetail, Jobs
 from cad_node.store.studies import NewJob, ReceivedInstance, Studies
 from cad_node.worker import Worker, describe
@@ -95,8 +96,17 @@ def queue_study(worker: Worker, tmp_path: Path) -> Callable[..., int]:
 
 
 def end_of(worker: Worker, job_id: int) -> JobDetail:
-    """Let the worker run its one due job."""
-    assert worker.work_once()
+    """Let the worker run until it has claimed this job once more and is done with it."""
+    stop = threading.Event()
+    thread = threading.Thread(target=worker.run, args=[stop])
+    before = worker.jobs.show(job_id).summary.attempt
+    thread.start()
+    deadline = time.monotonic() + 20
+    while (now := worker.jobs.show(job_id).summary).attempt == before or now.state == JobState.RUNNING:
+        assert time.monotonic() < deadline, "the worker never came to an end with the job"
+        time.sleep(0.02)
+    stop.set()
+    thread.join()
     return worker.jobs.show(job_id)
 
 
@@ -142,12 +152,11 @@ def test_a_failure_is_tried_again_later_and_fails_after_the_last_attempt(worker,
     job_id = queue_study()
 
     first = end_of(broken, job_id)
-    at_once = broken.work_once()
     clock.ahead += timedelta(seconds=15)
     last = end_of(broken, job_id)
 
     assert first.summary.state == JobState.QUEUED
-    assert at_once is False
+    assert first.summary.run_after > first.summary.created_at + timedelta(seconds=5)
     assert last.summary.state == JobState.FAILED
     assert "ValueError" in last.summary.reason
     assert "Doe" not in last.summary.reason
@@ -238,25 +247,70 @@ def test_stopping_finishes_the_present_job_and_gives_the_prepared_one_back(worke
     assert (given_back.state, given_back.attempt) == (JobState.QUEUED, 0)
 
 
-def test_a_job_run_twice_writes_the_same_bytes(worker, queue_study, tmp_path):
+def test_a_job_run_twice_writes_the_same_bytes(worker, queue_study, tmp_path, monkeypatch):
     job_id = queue_study()
-    writes = {}
+    finish = Jobs.finish
 
-    def killed_before_the_commit(*_args, **_kwargs) -> None:
-        for file in (tmp_path / "results").rglob("*.dcm"):
-            writes.setdefault(file.name, []).append(file.read_bytes())
-        raise KeyboardInterrupt
+    def lost_before_the_commit(jobs, job, *rest, **more) -> None:
+        monkeypatch.setattr(Jobs, "finish", finish)
+        jobs.lose_worker(worker.name, worker.clock(), 9)  # as the supervisor does when the process has died
+        time.sleep(1.1)  # another second on the clock must not show in the objects
+        finish(jobs, job, *rest, **more)
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Jobs, "finish", killed_before_the_commit)
-        for _ in range(2):
-            with pytest.raises(KeyboardInterrupt):
-                worker.work_once()
-            worker.jobs.lose_worker(worker.name, worker.clock(), max_crashes=9)
-            time.sleep(1.1)  # another second on the clock must not show in the objects
+    monkeypatch.setattr(Jobs, "finish", lost_before_the_commit)
+    end_of(worker, job_id)
+    job = worker.jobs.show(job_id)
+    if job.summary.state != JobState.DONE:
+        job = end_of(worker, job_id)
 
-    assert {name: first == second for name, (first, second) in writes.items()} == {"seg.dcm": True, "sr.dcm": True}
-    assert end_of(worker, job_id).summary.state == JobState.DONE
+    for result in job.results:
+        first, second = sorted(tmp_path.rglob(result.path.name))
+        assert first.read_bytes() == second.read_bytes()
+    assert [event.event for event in job.events].count("finish") == 1
+
+
+def test_a_device_that_fails_ends_the_process_and_blames_no_job(worker, queue_study):
+    first, second = queue_study(), queue_study()
+
+    def fail(volume, manifest, score) -> Findings:
+        time.sleep(0.5)  # the other is prepared by now
+        raise DeviceFailed("CUDAExecutionProvider: RuntimeException")
+
+    with pytest.raises(DeviceFailed):
+        replace(worker, tasks={"detect_nodules": fail}).run(threading.Event())
+
+    assert [worker.jobs.show(job).summary.state for job in (first, second)] == [JobState.QUEUED, JobState.QUEUED]
+    assert [worker.jobs.show(job).summary.crashes for job in (first, second)] == [0, 0]
+
+
+def test_trouble_that_passes_never_fails_a_job(worker, clock, queue_study):
+    full = replace(worker, tasks={"detect_nodules": failing(OutOfSpace("no space left in results"))})
+    job_id = queue_study()
+
+    for _ in range(worker.queue.max_attempts + 1):
+        job = end_of(full, job_id)
+        clock.ahead += timedelta(seconds=15)
+
+    assert job.summary.state == JobState.QUEUED
+    assert "no space left" in job.summary.reason
+
+
+def test_a_result_is_kept_while_the_database_is_away(worker, queue_study, monkeypatch):
+    job_id = queue_study()
+    finish, tries = Jobs.finish, []
+
+    def away_twice(*args, **kwargs) -> None:
+        tries.append(1)
+        if len(tries) <= 2:
+            raise DatabaseUnavailable("connection refused")
+        finish(*args, **kwargs)
+
+    monkeypatch.setattr(Jobs, "finish", away_twice)
+
+    job = end_of(worker, job_id)
+
+    assert job.summary.state == JobState.DONE
+    assert job.summary.attempt == 1
 
 
 def test_a_foreign_error_is_told_by_type_and_place_alone():

@@ -5,11 +5,13 @@ import random
 import threading
 from collections.abc import Mapping
 
-from cad_node.app.start import now, open_store, process_name, usable_models
+from cad_node.app.start import Store, now, open_store, process_name
 from cad_node.errors import ManifestError
 from cad_node.inference.detect_nodules import detect_nodules
 from cad_node.inference.model import Model, load_model
+from cad_node.lifecycle import JobState
 from cad_node.log import get_logger
+from cad_node.manifest import read_models
 from cad_node.output.builder import Builder
 from cad_node.output.seg import build_seg
 from cad_node.output.sr import build_sr
@@ -24,13 +26,15 @@ log = get_logger()
 TASKS: Mapping[str, Task] = {"detect_nodules": detect_nodules}
 BUILDERS: Mapping[str, Builder] = {"seg": build_seg, "sr": build_sr}
 
+MOST_WAITING = 100_000  # jobs looked at for the models they name
+
 
 def run_worker(settings: Settings, device: str, stop: threading.Event) -> None:
     """One device. Raises ProviderMissing if it can't be had."""
     store = open_store(settings)
     Worker(
         name=process_name(f"worker {device}", os.getpid()),
-        models=load_models(settings, device),
+        models=load_models(settings, store, device),
         tasks=TASKS,
         builders=BUILDERS,
         objects_by_destination={name: destination.objects for name, destination in settings.destinations.items()},
@@ -45,14 +49,28 @@ def run_worker(settings: Settings, device: str, stop: threading.Event) -> None:
     ).run(stop)
 
 
-def load_models(settings: Settings, device: str) -> dict[ModelKey, Model | ManifestError]:
-    """Every sound model folder, loaded on `device`; a model that fails its checks is kept as its error, so that its jobs say why."""
+def load_models(settings: Settings, store: Store, device: str) -> dict[ModelKey, Model | ManifestError]:
+    """Every model to run, loaded on `device`; one that can't be is kept as its error, so that its jobs say why.
+
+    Also those that only waiting jobs name: an earlier version, or one that isn't enabled any more.
+    """
     loaded: dict[ModelKey, Model | ManifestError] = {}
-    for folder in usable_models(settings):
+    folders, errors = read_models(settings.models.dir, settings.models.enabled)
+    for error in errors:
+        loaded[error.file.parent.parent.name, error.file.parent.name] = error
+    waiting = {(job.model_name, job.model_version) for job in store.jobs.list(JobState.QUEUED, MOST_WAITING)}
+    for name, version in waiting - loaded.keys() - {folder.key for folder in folders}:
+        found, failed = read_models(settings.models.dir, [f"{name}/{version}"])
+        folders += found
+        if failed:
+            loaded[name, version] = failed[0]
+    for folder in folders:
         try:
             loaded[folder.key] = load_model(folder, device, settings.worker.threads)
             log.info("model.ready", model="/".join(folder.key), device=device)
         except ManifestError as error:
             loaded[folder.key] = error
-            log.error("model.unusable", model="/".join(folder.key), device=device, reason=str(error))
+    for key, model in loaded.items():
+        if isinstance(model, ManifestError):
+            log.error("model.unusable", model="/".join(key), device=device, reason=str(model))
     return loaded
