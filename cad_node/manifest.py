@@ -156,9 +156,11 @@ class Manifest(_Table):
 
     def _refuses_geometry(self, series: Series) -> str:
         """What the index tells of the slices' geometry; a series that tells nothing is judged when it is loaded."""
-        orientation, pixel_mm = series.header_value("ImageOrientationPatient"), series.header_value("PixelSpacing")
-        if not orientation or len(orientation) != 6:
-            return ""
+        told = [instance.header.get("ImageOrientationPatient") for instance in series.instances]
+        orientations = {tuple(np.round(values, 2)): values for values in told if values and len(values) == 6}
+        if len(orientations) != 1:
+            return ""  # mixed ones too: whichever instance came first must not decide
+        (orientation,), pixel_mm = orientations.values(), series.header_value("PixelSpacing")
         normal = np.cross(orientation[:3], orientation[3:])
         if abs(normal[2]) < AXIAL_COSINE:
             return "slices aren't axial"

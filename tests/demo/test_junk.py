@@ -25,7 +25,9 @@ def broken(number: int) -> list[Dataset]:
 
 
 def two_orientations() -> list[Dataset]:
-    return [altered(ds, ImageOrientationPatient=CORONAL) if index % 2 else ds for index, ds in enumerate(broken(40))]
+    """The first by UID is coronal: the order of UIDs decides nothing."""
+    study = sorted(broken(40), key=lambda ds: ds.SOPInstanceUID)
+    return [altered(ds, ImageOrientationPatient=CORONAL) if index % 2 == 0 else ds for index, ds in enumerate(study)]
 
 
 def duplicate_positions() -> list[Dataset]:
