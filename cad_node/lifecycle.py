@@ -17,7 +17,7 @@ class JobState(StrEnum):
     DONE = "done"
     REFUSED = "refused"  # the model can't take this study; the row says why
     FAILED = "failed"  # every attempt failed
-    QUARANTINED = "quarantined"  # it killed its worker too often
+    QUARANTINED = "quarantined"  # it cost too many workers, or leases
     CANCELLED = "cancelled"
 
 
@@ -43,8 +43,8 @@ JOB_MOVES: Mapping[tuple[JobState, str], JobState] = {
     (JobState.RUNNING, "release"): JobState.QUEUED,  # given back untouched, at shutdown
     (JobState.RUNNING, "back_off"): JobState.QUEUED,  # failed, tried again later
     (JobState.RUNNING, "fail"): JobState.FAILED,
-    (JobState.RUNNING, "lose"): JobState.QUEUED,  # its worker died
-    (JobState.RUNNING, "quarantine"): JobState.QUARANTINED,  # its worker died, once too often
+    (JobState.RUNNING, "lose"): JobState.QUEUED,  # its worker died, or let the lease run out
+    (JobState.RUNNING, "quarantine"): JobState.QUARANTINED,  # its worker was lost once too often
     (JobState.RUNNING, "cancel"): JobState.CANCELLED,
     (JobState.REFUSED, "retry"): JobState.QUEUED,
     (JobState.FAILED, "retry"): JobState.QUEUED,

@@ -18,7 +18,7 @@ def run_scp(settings: Settings, stop: threading.Event) -> None:
     spool.clear_temporary()
 
     def settle() -> bool:
-        store.jobs.lose_expired(now(), settings.queue.max_crashes)
+        store.jobs.lose_expired(now(), settings.queue.max_attempts)
         store.deliveries.lose_expired(now())
         return bool(settle_complete_studies(store.studies, manifests, settings.completeness, now()))
 

@@ -1,6 +1,6 @@
 """The job table: claimed by one worker at a time, left only by the moves of lifecycle.JOB_MOVES."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import fields
 from datetime import datetime, timedelta
 from typing import Any
@@ -100,13 +100,16 @@ class Jobs:
         with self._database.transaction() as session:
             _leave(session, job, "release", now, attempt=JobRow.attempt - 1)
 
-    def lose_expired(self, now: datetime, max_crashes: int) -> list[int]:
-        """Take back the jobs whose lease is over: a worker that doesn't say it is alive counts as dead. Returns their ids."""
-        return _lose(self._database, JobRow.lease_until < now, now, max_crashes)
+    def lose_expired(self, now: datetime, max_attempts: int) -> list[int]:
+        """Take back the jobs whose lease is over. Returns their ids.
+
+        A lease also runs out while the database is away or the clock jumps: it proves no crash, so that it counts none.
+        """
+        return _take_back(self._database, JobRow.lease_until < now, lambda session, row: _expire(session, row, now, max_attempts))
 
     def lose_worker(self, worker: str, now: datetime, max_crashes: int) -> list[int]:
-        """Take back what a dead worker held. Returns the jobs' ids."""
-        return _lose(self._database, JobRow.worker == worker, now, max_crashes)
+        """Take back what a worker held that is known to be dead; each of these jobs has crashed once more. Returns the jobs' ids."""
+        return _take_back(self._database, JobRow.worker == worker, lambda session, row: _crash(session, row, now, max_crashes))
 
     def cancel(self, job_id: int, now: datetime) -> None:
         """Cancel a queued or running job; its worker's result will be discarded. Raises UnknownRow, IllegalMove."""
@@ -178,24 +181,39 @@ def _leave(session: Session, job: ClaimedJob, event: str, now: datetime, *, deta
     record(session, job.id, event, states, actor=worker, now=now, detail=detail)
 
 
-def _lose(database: Database, lost: ColumnElement[bool], now: datetime, max_crashes: int) -> list[int]:
+def _take_back(database: Database, lost: ColumnElement[bool], take_one: Callable[[Session, JobRow], None]) -> list[int]:
     running, _ = arc(JOB_MOVES, "lose")
     held = select(JobRow).where(JobRow.state == running, lost).order_by(JobRow.id).with_for_update(skip_locked=True)
     with database.transaction() as session:
         rows = session.scalars(held).all()
         for row in rows:
-            _lose_one(session, row, now, max_crashes)
+            take_one(session, row)
         return [row.id for row in rows]
 
 
-def _lose_one(session: Session, row: JobRow, now: datetime, max_crashes: int) -> None:
+def _expire(session: Session, row: JobRow, now: datetime, max_attempts: int) -> None:
+    if row.attempt < max_attempts:
+        _lose(session, row, "lose", f"the lease of {row.worker} ran out", now)
+        return
+    _quarantine(session, row, f"its lease ran out; it was begun {row.attempt} times, the last by {row.worker}", now)
+
+
+def _crash(session: Session, row: JobRow, now: datetime, max_crashes: int) -> None:
     row.crashes += 1
+    if row.crashes < max_crashes:
+        _lose(session, row, "lose", f"{row.worker} is gone", now)
+        return
+    _quarantine(session, row, f"{row.crashes} workers were lost while they ran it, the last was {row.worker}", now)
+
+
+def _quarantine(session: Session, row: JobRow, reason: str, now: datetime) -> None:
+    row.finished_at, row.reason = now, reason
+    _lose(session, row, "quarantine", reason, now)
+
+
+def _lose(session: Session, row: JobRow, event: str, detail: str, now: datetime) -> None:
     row.fence += 1
     row.lease_until, row.run_after = None, now
-    event, detail = "lose", f"{row.worker} is gone"
-    if row.crashes >= max_crashes:
-        event, detail = "quarantine", f"{row.crashes} workers were lost while they ran it, the last was {row.worker}"
-        row.finished_at, row.reason = now, detail
     steer(session, row, event, now, actor=SUPERVISOR, detail=detail)
 
 

@@ -15,6 +15,7 @@ from cad_node.store.studies import Studies
 from tests.store.arrivals import LEASE_S, after, new_job, received, results, settle
 
 MAX_CRASHES = 2
+MAX_ATTEMPTS = 3
 WORKERS = ("one", "two")
 some = st.integers(0, 2)
 _numbers = count(1)
@@ -116,13 +117,20 @@ class JobMachine(RuleBasedStateMachine):
     def worker_dies(self, worker):
         lost = self.jobs.lose_worker(worker, self.now, MAX_CRASHES)
 
-        self._lose([job for job in self.model.values() if job.holder and job.worker == worker], lost)
+        expected = [job for job in self.model.values() if job.holder and job.worker == worker]
+        for job in expected:
+            job.crashes += 1
+            self._lose(job, job.crashes >= MAX_CRASHES)
+        assert sorted(lost) == sorted(job.id for job in expected)
 
     @rule()
     def leases_expire(self):
-        lost = self.jobs.lose_expired(self.now, MAX_CRASHES)
+        lost = self.jobs.lose_expired(self.now, MAX_ATTEMPTS)
 
-        self._lose([job for job in self.model.values() if job.holder and job.lease_s < self.clock_s], lost)
+        expected = [job for job in self.model.values() if job.holder and job.lease_s < self.clock_s]
+        for job in expected:
+            self._lose(job, job.attempt >= MAX_ATTEMPTS)
+        assert sorted(lost) == sorted(job.id for job in expected)
 
     @rule(data=st.data(), event=st.sampled_from(["cancel", "retry"]))
     def admin_moves(self, data, event):
@@ -154,12 +162,9 @@ class JobMachine(RuleBasedStateMachine):
             if job.holder:
                 self.jobs.cancel(job.id, self.now)  # the next sequence's lost leases are its own
 
-    def _lose(self, expected: list[ModelJob], lost: list[int]) -> None:
-        assert sorted(lost) == sorted(job.id for job in expected)
-        for job in expected:
-            job.crashes += 1
-            job.due_s = self.clock_s
-            job.leave("quarantine" if job.crashes >= MAX_CRASHES else "lose")
+    def _lose(self, job: ModelJob, once_too_often: bool) -> None:
+        job.due_s = self.clock_s
+        job.leave("quarantine" if once_too_often else "lose")
 
 
 def test_any_sequence_of_moves_leaves_the_rows_as_the_model_says(database):

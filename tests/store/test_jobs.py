@@ -15,6 +15,7 @@ from cad_node.store.tables import DeliveryRow
 from tests.store.arrivals import LEASE_S, MODEL, NOW, after, claim, queue_jobs, received, refused_job, results, settle
 
 MAX_CRASHES = 2
+MAX_ATTEMPTS = 3
 LEAVING = {
     "heartbeat": lambda jobs, job: jobs.heartbeat(job, NOW, LEASE_S),
     "finish": lambda jobs, job: jobs.finish(job, results(job), {"pacs": ["seg", "sr"]}, NOW),
@@ -104,19 +105,19 @@ def test_a_heartbeat_keeps_the_lease(studies, jobs):
 
     jobs.heartbeat(job, after(50), LEASE_S)
 
-    assert jobs.lose_expired(after(LEASE_S + 1), MAX_CRASHES) == []
-    assert jobs.lose_expired(after(50 + LEASE_S + 1), MAX_CRASHES) == [job.id]
+    assert jobs.lose_expired(after(LEASE_S + 1), MAX_ATTEMPTS) == []
+    assert jobs.lose_expired(after(50 + LEASE_S + 1), MAX_ATTEMPTS) == [job.id]
 
 
 def test_an_expired_lease_queues_the_job_again(studies, jobs):
     queue_jobs(studies, 0)
     job = claim(jobs)
 
-    lost = jobs.lose_expired(after(LEASE_S + 1), MAX_CRASHES)
+    lost = jobs.lose_expired(after(LEASE_S + 1), MAX_ATTEMPTS)
 
     assert lost == [job.id]
     again = claim(jobs, after(LEASE_S + 1), "another")
-    assert (again.id, again.crashes, again.attempt) == (job.id, 1, 2)
+    assert (again.id, again.crashes, again.attempt) == (job.id, 0, 2)
 
 
 def test_only_the_dead_worker_s_jobs_are_taken_back(studies, jobs):
@@ -160,6 +161,33 @@ def test_a_job_that_kills_its_worker_twice_is_quarantined(studies, jobs):
     assert state_of(jobs, job) is JobState.QUARANTINED
     assert "second" in jobs.show(job.id).summary.reason
     assert jobs.claim("third", [MODEL], NOW, LEASE_S) is None
+
+
+def test_leases_that_run_out_blame_no_job_for_a_crash_and_quarantine_it_only_after_its_last_attempt(studies, jobs):
+    queue_jobs(studies, 0)
+    for attempt in range(1, MAX_ATTEMPTS):
+        claim(jobs, after(100 * attempt))
+        jobs.lose_expired(after(100 * attempt + LEASE_S + 1), MAX_ATTEMPTS)
+    before = jobs.list()[0]
+    claim(jobs, after(1000), "the last")
+
+    jobs.lose_expired(after(1000 + LEASE_S + 1), MAX_ATTEMPTS)
+
+    (job,) = jobs.list()
+    assert (before.state, before.crashes, before.reason) == (JobState.QUEUED, 0, "")
+    assert (job.state, job.crashes, job.finished_at) == (JobState.QUARANTINED, 0, after(1000 + LEASE_S + 1))
+    assert job.reason == "its lease ran out; it was begun 3 times, the last by the last"
+
+
+def test_a_lease_that_ran_out_after_a_crash_does_not_count_as_the_second_crash(studies, jobs):
+    queue_jobs(studies, 0)
+    job = claim(jobs)
+    jobs.lose_worker("worker", NOW, MAX_CRASHES)
+    claim(jobs)
+
+    jobs.lose_expired(after(LEASE_S + 1), MAX_ATTEMPTS)
+
+    assert (state_of(jobs, job), jobs.show(job.id).summary.crashes) == (JobState.QUEUED, 1)
 
 
 def test_a_job_that_lost_a_worker_is_left_out_where_suspects_are_not_wanted(studies, jobs):
