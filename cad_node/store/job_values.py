@@ -22,7 +22,7 @@ class ClaimedJob:
     model_version: str
     attempt: int  # counts from 1
     crashes: int  # workers lost so far
-    started_at: datetime  # of the first claim
+    started_at: datetime  # of the first claim since an admin's retry
 
 
 @dataclass(frozen=True, slots=True)

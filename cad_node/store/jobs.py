@@ -120,12 +120,15 @@ class Jobs:
             row.lease_until, row.finished_at = None, now
 
     def retry(self, job_id: int, now: datetime) -> None:
-        """Queue a job that ended without result again, as if it were new. Raises UnknownRow, IllegalMove."""
+        """Queue a job that ended without result again, as if it were new: its results will bear the times of the new run.
+
+        Raises UnknownRow, IllegalMove.
+        """
         with self._database.transaction() as session:
             row = _locked(session, job_id)
             steer(session, row, "retry", now)
             row.attempt, row.crashes, row.reason_code, row.reason = 0, 0, "", ""
-            row.run_after, row.finished_at = now, None
+            row.run_after, row.started_at, row.finished_at = now, None, None
 
     def set_priority(self, job_id: int, priority: int, now: datetime) -> None:
         """Move a queued job forward or back; higher runs earlier. Raises UnknownRow, IllegalMove."""

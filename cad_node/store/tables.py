@@ -160,7 +160,7 @@ class JobRow(Base):
     lease_until: Mapped[datetime | None]
     run_after: Mapped[datetime]
     created_at: Mapped[datetime]
-    started_at: Mapped[datetime | None]  # the first claim, so that a repeated run writes the same times
+    started_at: Mapped[datetime | None]  # the first claim since an admin's retry, so that a repeated run writes the same times
     finished_at: Mapped[datetime | None]
     timings_s: Mapped[dict[str, float]] = mapped_column(JSON, default=dict)  # stage -> seconds inside the worker
 

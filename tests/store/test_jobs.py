@@ -81,7 +81,7 @@ def test_a_job_that_backs_off_is_not_claimed_before_its_time(studies, jobs):
     assert due.attempt == 2
 
 
-def test_started_at_is_the_first_claim_s_whatever_happens_later(studies, jobs):
+def test_started_at_is_the_first_claim_s_however_often_the_node_itself_tries_again(studies, jobs):
     queue_jobs(studies, 0)
     jobs.back_off(claim(jobs), "no memory", after(10), NOW)
 
@@ -270,8 +270,17 @@ def test_a_retry_makes_a_quarantined_job_as_good_as_new(studies, jobs):
 
     summary = jobs.show(job.id).summary
     assert (summary.state, summary.attempt, summary.crashes, summary.reason) == (JobState.QUEUED, 0, 0, "")
-    assert (summary.run_after, summary.finished_at, summary.uid) == (after(100), None, job.uid)
-    assert claim(jobs, after(100)).started_at == NOW
+    assert (summary.run_after, summary.started_at, summary.finished_at, summary.uid) == (after(100), None, None, job.uid)
+
+
+def test_a_report_made_after_a_retry_is_not_dated_by_the_claim_of_days_ago(studies, jobs):
+    queue_jobs(studies, 0)
+    jobs.fail(claim(jobs), "no memory", NOW)
+    jobs.retry(1, after(3 * 86_400))
+
+    again = claim(jobs, after(3 * 86_400 + 5))
+
+    assert again.started_at == after(3 * 86_400 + 5)
 
 
 def test_a_job_that_was_born_refused_can_be_retried(studies, jobs):
