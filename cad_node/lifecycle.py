@@ -57,6 +57,7 @@ DELIVERY_MOVES: Mapping[tuple[DeliveryState, str], DeliveryState] = {
     (DeliveryState.PENDING, "cancel"): DeliveryState.CANCELLED,
     (DeliveryState.SENDING, "deliver"): DeliveryState.DELIVERED,
     (DeliveryState.SENDING, "back_off"): DeliveryState.PENDING,
+    (DeliveryState.SENDING, "release"): DeliveryState.PENDING,  # given back unsent, at shutdown
     (DeliveryState.SENDING, "lose"): DeliveryState.PENDING,  # its sender died
     (DeliveryState.SENDING, "fail"): DeliveryState.FAILED,
     (DeliveryState.FAILED, "retry"): DeliveryState.PENDING,

@@ -100,5 +100,4 @@ class Sender:
         return heart
 
     def _give_back(self, claim: ClaimedDelivery) -> None:
-        now = self.clock()
-        self.deliveries.back_off(claim, "not sent: the node was stopped", now, now)
+        self.deliveries.release(claim, self.clock())

@@ -197,8 +197,22 @@ def test_stopping_finishes_the_present_file_and_gives_back_the_rest_at_once(data
     sender(database, {"pacs": transport}).send_due("pacs", stop)
 
     assert states(database) == [DELIVERED, PENDING]
-    assert min(row.run_after for row in Deliveries(database).list(state=PENDING)) <= arrivals.NOW
     assert transport.closed
+
+
+def test_a_delivery_given_back_at_shutdown_is_due_at_once_and_has_lost_no_attempt(database, tmp_path):
+    queue_deliveries(database, tmp_path, "pacs")
+    stop = threading.Event()
+    sender(database, {"pacs": Scripted(TAKEN, TAKEN, before=stop.set)}).send_due("pacs", stop)
+
+    (again,) = Deliveries(database).claim("pacs", "sender/2", arrivals.NOW, 60, 10)
+
+    assert again.attempt == 1
+    assert [event.event for event in Jobs(database).show(again.job_id).events if event.delivery_id == again.id] == [
+        "claim",
+        "release",
+        "claim",
+    ]
 
 
 def test_the_leases_hold_while_a_slow_peer_is_sent_to(database, tmp_path):

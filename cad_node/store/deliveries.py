@@ -90,15 +90,19 @@ class Deliveries:
 
     def deliver(self, claim: ClaimedDelivery, reason: str, now: datetime) -> None:
         """The destination has it. Raises LeaseLost."""
-        self._settle(claim, "deliver", now, reason, delivered_at=now)
+        self._settle(claim, "deliver", now, detail=reason, reason=reason, delivered_at=now)
 
     def back_off(self, claim: ClaimedDelivery, reason: str, run_after: datetime, now: datetime) -> None:
         """It didn't work; try again after `run_after`. Raises LeaseLost."""
-        self._settle(claim, "back_off", now, reason, run_after=run_after)
+        self._settle(claim, "back_off", now, detail=reason, reason=reason, run_after=run_after)
+
+    def release(self, claim: ClaimedDelivery, now: datetime) -> None:
+        """Give it back unsent, due at once; the claim doesn't count as an attempt. Raises LeaseLost."""
+        self._settle(claim, "release", now, attempt=DeliveryRow.attempt - 1)
 
     def fail(self, claim: ClaimedDelivery, reason: str, now: datetime) -> None:
         """The destination will never take it. Raises LeaseLost."""
-        self._settle(claim, "fail", now, reason)
+        self._settle(claim, "fail", now, detail=reason, reason=reason)
 
     def lose_expired(self, now: datetime) -> list[int]:
         """Give back what senders hold beyond their leases. Returns the deliveries' ids."""
@@ -129,15 +133,15 @@ class Deliveries:
         with self._database.transaction() as session:
             return session.scalars(select(func.count()).where(DeliveryRow.state.in_(unsettled))).one()
 
-    def _settle(self, claim: ClaimedDelivery, event: str, now: datetime, reason: str, **changes: Any) -> None:
+    def _settle(self, claim: ClaimedDelivery, event: str, now: datetime, *, detail: str = "", **changes: Any) -> None:
         states = before, after = arc(DELIVERY_MOVES, event)
         held = (DeliveryRow.id == claim.id, DeliveryRow.state == before, DeliveryRow.fence == claim.fence)
-        moved = update(DeliveryRow).where(*held).values(state=after, reason=reason, lease_until=None, **changes)
+        moved = update(DeliveryRow).where(*held).values(state=after, lease_until=None, **changes)
         with self._database.transaction() as session:
             sender = session.scalar(moved.returning(DeliveryRow.sender))
             if sender is None:
                 raise LeaseLost(f"delivery {claim.id} was given to another sender; this {event} is discarded")
-            record(session, claim.job_id, event, states, actor=sender, now=now, delivery_id=claim.id, detail=reason)
+            record(session, claim.job_id, event, states, actor=sender, now=now, delivery_id=claim.id, detail=detail)
 
     def _steer(self, job_id: int, event: str, now: datetime, **changes: Any) -> int:
         allowed = DeliveryRow.state.in_(sources(DELIVERY_MOVES, event))

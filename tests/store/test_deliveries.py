@@ -14,6 +14,7 @@ SETTLING = {
     "deliver": lambda deliveries, claim: deliveries.deliver(claim, "0x0000 success", NOW),
     "back_off": lambda deliveries, claim: deliveries.back_off(claim, "no association", after(10), NOW),
     "fail": lambda deliveries, claim: deliveries.fail(claim, "0x0122 SOP class not supported", NOW),
+    "release": lambda deliveries, claim: deliveries.release(claim, NOW),
 }
 
 
