@@ -1,16 +1,23 @@
 """The nodule task from volume to findings, with a stand-in for the network."""
 
 import math
+import os
+import tarfile
+from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from cad_node.inference.detect_nodules import LEFT_LUNG, RIGHT_LUNG, detect_nodules
-from cad_node.manifest import Manifest, read_manifest
+from cad_node.inference.model import load_model
+from cad_node.manifest import Manifest, ModelFolder, read_manifest
 from cad_node.phantom import NODULES
 from cad_node.shipped import shipped
 from tests.imaging.phantom_volume import mirrored, phantom_volume
+from tests.imaging.series import load_files
+
+DATA = os.environ.get("CAD_NODE_DATA")
 
 SHIPPED = shipped("models") / "lung_nodule_ct" / "1.0.0"
 SOLID = [nodule for nodule in NODULES if not nodule.core_diameter_mm]
@@ -95,6 +102,68 @@ def test_a_mirrored_image_gives_the_same_findings_on_the_same_sides(found):
         here, there = (nearest(result.findings, nodule.centre_lps_mm) for result in (found, turned))
         assert math.dist(here.centre_lps_mm, there.centre_lps_mm) < 1.5
         assert here.site == there.site
+
+
+@pytest.fixture(scope="module")
+def found_by_the_network():
+    model = load_model(ModelFolder(SHIPPED, read_manifest(SHIPPED)), "cpu")
+    return detect_nodules(phantom_volume(), model.manifest, model.score)
+
+
+LARGE = [nodule for nodule in NODULES if nodule.diameter_mm >= 8]  # one of 6 mm is under the threshold on this coarse grid
+
+
+@pytest.mark.parametrize("nodule", LARGE, ids=lambda nodule: f"{nodule.diameter_mm:.0f} mm")
+def test_the_shipped_model_finds_the_phantom_s_nodules_from_eight_millimetres_on(found_by_the_network, nodule):
+    finding = nearest(found_by_the_network.findings, nodule.centre_lps_mm)
+
+    assert math.dist(finding.centre_lps_mm, nodule.centre_lps_mm) < 3
+    assert finding.site == (LEFT_LUNG if nodule.centre_lps_mm[0] > 0 else RIGHT_LUNG)
+
+
+def test_the_shipped_model_reports_what_its_manifest_allows(found_by_the_network):
+    output = read_manifest(SHIPPED).output
+
+    assert len(found_by_the_network.findings) <= output.limit
+    assert min(finding.score for finding in found_by_the_network.findings) >= output.threshold
+
+
+def test_the_same_volume_gives_the_same_findings(found):
+    again = detect_nodules(phantom_volume(), manifest(limit=80), bright_in_the_middle)
+
+    assert [(f.label, f.score, f.centre_lps_mm, f.volume_mm3, f.region.origin) for f in again.findings] == [
+        (f.label, f.score, f.centre_lps_mm, f.volume_mm3, f.region.origin) for f in found.findings
+    ]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not DATA, reason="CAD_NODE_DATA names no folder of real scans")
+def test_a_real_nodule_is_found_beside_a_collapsed_lobe(tmp_path):
+    findings = found_in(Path(DATA or "") / "lidc_idri_0314" / "LIDC-IDRI-0314_275xdcm.tar.xz", tmp_path)
+
+    finding = nearest(findings.findings, (-57.44, 131.23, -520.36))
+    assert math.dist(finding.centre_lps_mm, (-57.44, 131.23, -520.36)) < 7
+    assert 1300 < finding.volume_mm3 < 4300
+    assert finding.site == RIGHT_LUNG
+    lungs_ml = [organ.region.mask.sum() * 0.78125**2 / 1000 for organ in findings.organs]
+    assert lungs_ml == pytest.approx([1927, 930], rel=0.05)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not DATA, reason="CAD_NODE_DATA names no folder of real scans")
+def test_a_real_scan_of_five_millimetre_slices_has_findings_in_both_lungs(tmp_path):
+    findings = found_in(Path(DATA or "") / "lung_pet_ct_dx" / "lung_dx_A0001_64xdcm_boxes.tar.xz", tmp_path)
+
+    assert len(findings.organs) == 2
+    tumour = nearest(findings.findings, (-48, 157, -293))
+    assert tumour.diameter_mm > 15
+
+
+def found_in(archive: Path, folder: Path):
+    with tarfile.open(archive) as tar:
+        tar.extractall(folder, filter="data")
+    model = load_model(ModelFolder(SHIPPED, read_manifest(SHIPPED)), "cpu")
+    return detect_nodules(load_files(sorted(folder.rglob("*.dcm"))), model.manifest, model.score)
 
 
 def test_the_network_is_shown_batches_of_the_manifests_size():
