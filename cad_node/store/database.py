@@ -9,12 +9,15 @@ import pysqlite3.dbapi2
 from sqlalchemy import URL, Engine, create_engine, event, make_url
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
 
 from cad_node.errors import CadNodeError, SettingsError
 from cad_node.store.files import OutOfSpace
 
 BUSY_TIMEOUT_S = 30
+# More threads than a process has: 32 associations and the settling in the receiving one. A connection too many would wait for a free one.
+_POOL: Mapping[str, int] = {"pool_size": 8, "max_overflow": 32, "pool_timeout": BUSY_TIMEOUT_S}
 _POSTGRESQL_DISK_FULL = "53100"  # SQLSTATE disk_full
 
 
@@ -43,6 +46,8 @@ class Database:
                 yield session
         except OperationalError as exc:
             raise _translated(exc) from exc
+        except PoolTimeout as exc:
+            raise DatabaseUnavailable(f"every connection to the database was busy for {BUSY_TIMEOUT_S} s; try again") from exc
 
     def dispose(self) -> None:
         """Close every pooled connection."""
@@ -53,9 +58,9 @@ def open_engine(url: str) -> Engine:
     """The engine behind Database and the migrations."""
     parsed = _parse(url)
     if parsed.get_backend_name() == "postgresql":
-        return create_engine(parsed, pool_pre_ping=True, hide_parameters=True)
+        return create_engine(parsed, pool_pre_ping=True, hide_parameters=True, **_POOL)
     Path(parsed.database or "").parent.mkdir(parents=True, exist_ok=True)
-    engine = create_engine(parsed, module=pysqlite3.dbapi2, hide_parameters=True)
+    engine = create_engine(parsed, module=pysqlite3.dbapi2, hide_parameters=True, **_POOL)
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_immediate)
     return engine

@@ -1,6 +1,9 @@
 """Connections, transactions, times and errors; and that nothing slows down as the tables grow."""
 
+import threading
+import uuid
 from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta, timezone
 
 import pysqlite3.dbapi2
@@ -114,6 +117,34 @@ def test_a_server_that_is_not_there_is_unavailable_and_its_password_stays_out_of
 
     assert "secret" not in str(refused.value)
     database.dispose()
+
+
+def test_forty_threads_use_the_database_at_once(database):
+    together = threading.Barrier(40, timeout=20)
+
+    def hold_a_connection(_number: int) -> uuid.UUID:
+        found = node_uid(database)
+        with database.engine.connect():
+            together.wait()
+        return found
+
+    with ThreadPoolExecutor(40) as threads:
+        found = set(threads.map(hold_a_connection, range(40)))
+
+    assert len(found) == 1
+
+
+def test_a_pool_without_a_free_connection_is_a_database_that_cannot_be_reached_now(sqlite, monkeypatch):
+    pool = sqlite.engine.pool
+    monkeypatch.setattr(pool, "_timeout", 0.01)
+    held = [sqlite.engine.connect() for _ in range(40)]
+
+    with pytest.raises(DatabaseUnavailable, match="busy") as refused:
+        node_uid(sqlite)
+
+    assert refused.value.retryable
+    for connection in held:
+        connection.close()
 
 
 @pytest.mark.parametrize("url", ["mysql://host/name", "sqlite://", "sqlite:///:memory:", "no url"])
