@@ -10,6 +10,9 @@ from typing import Any
 
 ORTHANC = shutil.which("Orthanc", path="/usr/sbin:/usr/bin:/usr/local/bin")
 PLUGINS = Path("/usr/share/orthanc/plugins")
+MISSING = " and ".join(
+    name for name, there in (("orthanc", ORTHANC), ("orthanc-dicomweb", (PLUGINS / "libOrthancDicomWeb.so").exists())) if not there
+)
 AE_TITLE = "ORTHANC"
 
 

@@ -13,14 +13,14 @@ from pydicom import Dataset, dcmread
 from cad_node.demo.node import DemoNode
 from cad_node.phantom import NODULES, phantom_study
 from cad_node.shipped import shipped
-from tests.e2e.orthanc import AE_TITLE, ORTHANC, Orthanc
+from tests.e2e.orthanc import AE_TITLE, MISSING, Orthanc
 from tests.e2e.ports import free_port
 from tests.factory import save_study
 from tests.interop.tools import dciodvfy_errors, run, tool
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(ORTHANC is None, reason="Orthanc isn't installed (Debian: orthanc orthanc-dicomweb)"),
+    pytest.mark.skipif(bool(MISSING), reason=f"not installed: Debian's {MISSING}"),
 ]
 
 
