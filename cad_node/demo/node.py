@@ -123,6 +123,7 @@ dir = {models}
 [queue]
 poll_s = 0.2
 backoff_first_s = 1
+max_attempts = 2
 [sender]
 backoff_first_s = 1
 [destinations.archive]

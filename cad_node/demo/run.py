@@ -78,7 +78,7 @@ def _demonstrate(files: Sequence[Sendable], archive: Archive, node: DemoNode, st
         objects=tuple(objects),
         not_received=not_received,
         unusable_models=tuple(str(error) for error in read_models(node.settings.models.dir)[1]),
-        problems=(*problems, *contradictions, *_changed(archive), *_undelivered(jobs), *_missing(jobs, objects)),
+        problems=(*problems, *contradictions, *_changed(archive), *_failed(jobs), *_undelivered(jobs), *_missing(jobs, objects)),
         timings_s={"receive": received - started, "settle": settled - received, "deliver": delivered - settled, **_job_timings(jobs)},
     )
 
@@ -125,6 +125,12 @@ def _job_timings(jobs: Sequence[JobDetail]) -> dict[str, float]:
 
 def _changed(archive: Archive) -> list[str]:
     return [f"{uid} came twice, with different contents" for uid in archive.contradictions]
+
+
+def _failed(jobs: Sequence[JobDetail]) -> list[str]:
+    """A refused job is an answer; these are not."""
+    rows = [job.summary for job in jobs]
+    return [f"job {row.id} {row.state}: {row.reason}" for row in rows if row.state in (JobState.FAILED, JobState.QUARANTINED)]
 
 
 def _undelivered(jobs: Sequence[JobDetail]) -> list[str]:
