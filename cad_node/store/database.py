@@ -1,12 +1,12 @@
 """One engine for SQLite and PostgreSQL: how connections are opened, how a transaction begins, and which errors it gives."""
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pysqlite3.dbapi2
-from sqlalchemy import URL, Engine, create_engine, event, make_url
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -18,6 +18,7 @@ from cad_node.store.files import OutOfSpace
 BUSY_TIMEOUT_S = 30
 # More threads than a process has: 32 associations and the settling in the receiving one. A connection too many would wait for a free one.
 _POOL: Mapping[str, int] = {"pool_size": 8, "max_overflow": 32, "pool_timeout": BUSY_TIMEOUT_S}
+_READING = "reading_only"  # execution option
 _POSTGRESQL_DISK_FULL = "53100"  # SQLSTATE disk_full
 
 
@@ -33,21 +34,22 @@ class Database:
     def __init__(self, url: str) -> None:
         """url: sqlite:////absolute/path or postgresql://user:password@host/name. Raises SettingsError on any other."""
         self.engine = open_engine(url)
-        self._sessions = sessionmaker(self.engine, expire_on_commit=False)
+        self._writing = sessionmaker(self.engine, expire_on_commit=False)
+        self._reading = sessionmaker(reading_only(self.engine), expire_on_commit=False)
 
-    @contextmanager
-    def transaction(self) -> Iterator[Session]:
+    def transaction(self) -> AbstractContextManager[Session]:
         """One session, one transaction: committed at the end of the block, rolled back by any exception.
 
         Raises OutOfSpace where the database's disk is full, DatabaseUnavailable where it can't be reached.
         """
-        try:
-            with self._sessions.begin() as session:
-                yield session
-        except OperationalError as exc:
-            raise _translated(exc) from exc
-        except PoolTimeout as exc:
-            raise DatabaseUnavailable(f"every connection to the database was busy for {BUSY_TIMEOUT_S} s; try again") from exc
+        return _translating(self._writing)
+
+    def reading(self) -> AbstractContextManager[Session]:
+        """One session, one transaction that can't write: all it reads is of one moment, and it waits for no writer.
+
+        Raises DatabaseUnavailable.
+        """
+        return _translating(self._reading)
 
     def dispose(self) -> None:
         """Close every pooled connection."""
@@ -62,8 +64,15 @@ def open_engine(url: str) -> Engine:
     Path(parsed.database or "").parent.mkdir(parents=True, exist_ok=True)
     engine = create_engine(parsed, module=pysqlite3.dbapi2, hide_parameters=True, **_POOL)
     event.listen(engine, "connect", _prepare_sqlite)
-    event.listen(engine, "begin", _begin_immediate)
+    event.listen(engine, "begin", _begin)
     return engine
+
+
+def reading_only(engine: Engine) -> Engine:
+    """The same connections, for transactions that only read."""
+    if engine.dialect.name == "postgresql":
+        return engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+    return engine.execution_options(**{_READING: True})
 
 
 def insert_if_absent(session: Session, row: type[DeclarativeBase], values: Mapping[str, Any]) -> bool:
@@ -89,16 +98,29 @@ def _parse(url: str) -> URL:
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:  # Any: the driver has no types
-    connection.isolation_level = None  # the driver begins nothing by itself; _begin_immediate does
+    connection.isolation_level = None  # the driver begins nothing by itself; _begin does
     connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_S * 1000}")
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")  # what was committed survives a power cut
     connection.execute("PRAGMA foreign_keys = ON")
 
 
-def _begin_immediate(connection: Any) -> None:
+def _begin(connection: Connection) -> None:
+    reading = _READING in connection.get_execution_options()
+    connection.exec_driver_sql(f"PRAGMA query_only = {reading:d}")
     # A transaction that reads first and writes later can't be upgraded once another has written: take the write lock at once.
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
+    connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+
+
+@contextmanager
+def _translating(sessions: sessionmaker[Session]) -> Iterator[Session]:
+    try:
+        with sessions.begin() as session:
+            yield session
+    except OperationalError as exc:
+        raise _translated(exc) from exc
+    except PoolTimeout as exc:
+        raise DatabaseUnavailable(f"every connection to the database was busy for {BUSY_TIMEOUT_S} s; try again") from exc
 
 
 def _translated(exc: OperationalError) -> CadNodeError:

@@ -124,13 +124,13 @@ class Deliveries:
         """The newest deliveries first."""
         wanted = [DeliveryRow.job_id == job_id] if job_id is not None else []
         wanted += [DeliveryRow.state == state] if state is not None else []
-        with self._database.transaction() as session:
+        with self._database.reading() as session:
             return _summaries(session, wanted, DeliveryRow.id.desc(), limit)
 
     def pending(self) -> int:
         """How many are neither delivered nor given up."""
         unsettled = (*sources(DELIVERY_MOVES, "claim"), *sources(DELIVERY_MOVES, "deliver"))
-        with self._database.transaction() as session:
+        with self._database.reading() as session:
             return session.scalars(select(func.count()).where(DeliveryRow.state.in_(unsettled))).one()
 
     def _settle(self, claim: ClaimedDelivery, event: str, now: datetime, *, detail: str = "", **changes: Any) -> None:

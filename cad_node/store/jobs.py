@@ -142,7 +142,7 @@ class Jobs:
 
     def show(self, job_id: int) -> JobDetail:
         """Everything about one job. Raises UnknownRow."""
-        with self._database.transaction() as session:
+        with self._database.reading() as session:
             found = summaries(session, select(*SUMMARY).where(JobRow.id == job_id))
             if not found:
                 raise UnknownRow(f"no job {job_id}")
@@ -151,12 +151,12 @@ class Jobs:
     def list(self, state: JobState | None = None, limit: int = 100) -> list[JobSummary]:
         """The newest jobs first."""
         newest = select(*SUMMARY).order_by(JobRow.id.desc()).limit(limit)
-        with self._database.transaction() as session:
+        with self._database.reading() as session:
             return summaries(session, newest if state is None else newest.where(JobRow.state == state))
 
     def counts(self) -> dict[JobState, int]:
         """How many jobs are in each state."""
-        with self._database.transaction() as session:
+        with self._database.reading() as session:
             counted = dict(session.execute(select(JobRow.state, func.count()).group_by(JobRow.state)).all())
         return {state: counted.get(state, 0) for state in JobState}
 

@@ -9,7 +9,7 @@ from sqlalchemy.exc import OperationalError
 
 from cad_node.errors import SettingsError
 from cad_node.shipped import shipped
-from cad_node.store.database import DatabaseUnavailable, open_engine
+from cad_node.store.database import DatabaseUnavailable, open_engine, reading_only
 
 
 def upgrade(url: str) -> None:
@@ -28,7 +28,7 @@ def require_current(url: str) -> None:
     """Raise SettingsError unless the database has exactly this version's schema."""
     engine = open_engine(url)
     try:
-        with engine.begin() as connection:
+        with reading_only(engine).begin() as connection:
             found = MigrationContext.configure(connection).get_current_revision()
             wanted = ScriptDirectory.from_config(alembic_config(connection)).get_current_head()
     except OperationalError as exc:

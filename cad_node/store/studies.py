@@ -56,7 +56,7 @@ class Studies:
 
     def is_own_result(self, sop_instance_uid: str) -> bool:
         """Whether this node made the instance."""
-        with self._database.transaction() as session:
+        with self._database.reading() as session:
             return session.scalar(select(ResultRow.id).where(ResultRow.sop_instance_uid == sop_instance_uid)) is not None
 
     def association_ended(self, study_instance_uids: Sequence[str], now: datetime) -> None:
@@ -68,13 +68,13 @@ class Studies:
     def receiving(self) -> list[Evidence]:
         """Every study that isn't settled."""
         columns = (StudyRow.study_instance_uid, StudyRow.revision, StudyRow.last_instance_at, StudyRow.association_ended_at)
-        with self._database.transaction() as session:
+        with self._database.reading() as session:
             rows = session.execute(select(*columns).where(StudyRow.state.in_(sources(STUDY_MOVES, "settle"))))
             return [Evidence(*row) for row in rows]
 
     def load(self, study_instance_uid: str, revision: int | None = None) -> Study:
         """The study as it is now, or as it was in an earlier `revision`; without results. Raises UnknownRow."""
-        with self._database.transaction() as session:
+        with self._database.reading() as session:
             study = session.get(StudyRow, study_instance_uid)
             if study is None:
                 raise UnknownRow(f"no study {study_instance_uid}")
@@ -111,7 +111,7 @@ class Studies:
             StudyRow.last_instance_at,
         )
         newest = select(*columns).order_by(StudyRow.received_at.desc(), StudyRow.study_instance_uid).limit(limit)
-        with self._database.transaction() as session:
+        with self._database.reading() as session:
             return [StudySummary(*row) for row in session.execute(newest)]
 
 

@@ -18,7 +18,7 @@ from cad_node.store.files import OutOfSpace
 from cad_node.store.jobs import Jobs
 from cad_node.store.node import node_uid
 from cad_node.store.studies import Studies
-from cad_node.store.tables import NodeRow
+from cad_node.store.tables import NodeRow, StudyRow
 from tests.store.arrivals import LEASE_S, NOW, claim, queue_jobs, received, results
 
 
@@ -29,6 +29,13 @@ def sqlite(tmp_path, migrated_file):
     database = Database(f"sqlite:///{copy}")
     yield database
     database.dispose()
+
+
+def impatient(database: Database) -> Database:
+    """The same database for another process, which waits for no lock."""
+    second = Database(database.engine.url.render_as_string())
+    event.listen(second.engine, "connect", lambda connection, _: connection.execute("PRAGMA busy_timeout = 10"))
+    return second
 
 
 def test_a_transaction_is_kept_whole_or_not_at_all(database):
@@ -86,16 +93,48 @@ def test_the_embedded_database_s_folder_is_made(tmp_path):
 
 
 def test_the_embedded_database_writes_one_at_a_time_from_the_start_of_a_transaction(sqlite):
-    second = Database(sqlite.engine.url.render_as_string())
-    event.listen(second.engine, "connect", lambda connection, _: connection.execute("PRAGMA busy_timeout = 10"))
+    second = impatient(sqlite)
 
     with sqlite.transaction() as reading:
         reading.scalar(sa.select(NodeRow.uid))
-        with pytest.raises(DatabaseUnavailable, match="locked") as refused:
-            node_uid(second)
+        with pytest.raises(DatabaseUnavailable, match="locked") as refused, second.transaction() as writing:
+            writing.scalar(sa.select(NodeRow.uid))
 
     assert refused.value.retryable
     second.dispose()
+
+
+def test_reading_waits_for_no_writer_and_keeps_none_waiting(sqlite):
+    studies, second = Studies(sqlite), impatient(sqlite)
+    studies.index(received(study="1.2.1"), NOW)
+
+    with sqlite.transaction() as writing:
+        writing.execute(sa.delete(NodeRow))
+        seen = [node_uid(second), Studies(second).load("1.2.1"), Studies(second).is_own_result("1.2.3"), Jobs(second).counts()]
+    with sqlite.reading() as reading:
+        reading.scalar(sa.select(NodeRow.uid))
+        written = Studies(second).index(received(study="1.2.2"), NOW)
+
+    assert len(seen) == 4
+    assert written
+    second.dispose()
+
+
+def test_what_one_reading_sees_is_of_one_moment(database):
+    with database.reading() as reading:
+        before = reading.scalar(sa.select(sa.func.count()).select_from(StudyRow))
+        Studies(database).index(received(), NOW)
+        after = reading.scalar(sa.select(sa.func.count()).select_from(StudyRow))
+
+    assert (before, after, len(Studies(database).list())) == (0, 0, 1)
+
+
+def test_a_reading_cannot_write_and_its_connection_can_again_afterwards(database):
+    with pytest.raises((sa.exc.DBAPIError, DatabaseUnavailable), match=r"read-?only"), database.reading() as reading:
+        reading.execute(sa.delete(NodeRow))
+
+    assert Studies(database).index(received(), NOW)
+    assert node_uid(database)
 
 
 def test_a_full_disk_under_the_database_is_out_of_space(sqlite):
