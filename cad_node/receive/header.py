@@ -15,6 +15,7 @@ from pydicom.filereader import data_element_generator
 from pydicom.tag import BaseTag
 from pydicom.uid import UID
 
+from cad_node.receive.pixel_data import UNDEFINED_LENGTH, check_whole
 from cad_node.receive.statuses import UnparseableDataset
 from cad_node.study import HEADER_KEYWORDS
 
@@ -37,12 +38,14 @@ class Header:
 def read_header(dataset: bytes, transfer_syntax_uid: str) -> Header:
     """Read the header from the bytes of a data set as they came over the network, without decoding its pixels.
 
-    Raises UnparseableDataset, also where an element runs beyond the end of the bytes.
+    Raises UnparseableDataset, also where the bytes end before the data set does.
     """
     syntax = UID(transfer_syntax_uid)
     try:
-        stream, size = _plain(dataset, syntax.is_deflated)
+        known, size = _inflated(dataset) if syntax.is_deflated else (dataset, len(dataset))
+        stream = BytesIO(known)
         elements = _elements(stream, size, syntax.is_implicit_VR, syntax.is_little_endian)
+        check_whole(known, stream.tell(), size, syntax.is_implicit_VR, syntax.is_little_endian)
         return Header(
             study_instance_uid=_text(elements, "StudyInstanceUID"),
             series_instance_uid=_text(elements, "SeriesInstanceUID"),
@@ -66,27 +69,30 @@ def _tag(keyword: str) -> int:
 
 _IDENTITY = ("StudyInstanceUID", "SeriesInstanceUID", "SOPClassUID", "SOPInstanceUID", "Modality")
 _WANTED: list[BaseTag | int] = [_tag(keyword) for keyword in (*_IDENTITY, "ContributingEquipmentSequence", *HEADER_KEYWORDS)]
-_INFLATED_LIMIT = 16 << 20  # bytes: room for any header, and an end to a deflated data set made to fill the memory
+_HEADER_LIMIT = 16 << 20  # bytes: room for any header, and an end to a deflated data set made to fill the memory
+_INFLATED_LIMIT = 4 << 30  # bytes: more than one value can hold, and an end to a deflated data set made to take for ever
+_CHUNK_BYTES = 1 << 20
 _CODE_LIMIT = 16  # characters of a CS, PS3.5 6.2
 _TEXT_LIMIT = 64  # characters: the longest of the value representations in the index, PS3.5 6.2
-_UNDEFINED_LENGTH = 0xFFFFFFFF
 _PIXEL_DATA_GROUP = 0x7FE0
 
 
-def _plain(dataset: bytes, is_deflated: bool) -> tuple[BytesIO, float]:
-    """The bytes to parse, and how many there are in all (infinity where the end is left out)."""
-    if not is_deflated:
-        return BytesIO(dataset), len(dataset)
+def _inflated(dataset: bytes) -> tuple[bytes, int]:
+    """The first bytes of a deflated data set, no more than a header needs, and how many it has in all."""
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)  # PS3.5 A.5: no zlib header
-    plain = inflater.decompress(dataset, _INFLATED_LIMIT)
-    if inflater.unconsumed_tail:
-        return BytesIO(plain), math.inf
-    if not inflater.eof:
-        raise UnparseableDataset("the deflated data set ends too early; send it again from its source")
-    return BytesIO(plain), len(plain)
+    known = inflater.decompress(dataset, _HEADER_LIMIT)
+    size = len(known)
+    while not inflater.eof and size <= _INFLATED_LIMIT:
+        chunk = inflater.decompress(inflater.unconsumed_tail, _CHUNK_BYTES)
+        size += len(chunk)
+        if not chunk and not inflater.eof:
+            raise UnparseableDataset("the deflated data set ends too early; send it again from its source")
+    if size > _INFLATED_LIMIT:
+        raise UnparseableDataset(f"the deflated data set is of more than {_INFLATED_LIMIT} bytes; send it in another transfer syntax")
+    return known, size
 
 
-def _elements(stream: BytesIO, size: float, is_implicit_vr: bool, is_little_endian: bool) -> Elements:
+def _elements(stream: BytesIO, size: int, is_implicit_vr: bool, is_little_endian: bool) -> Elements:
     """The wanted elements of the top level, by tag."""
     elements = {
         int(element.tag): element
@@ -99,9 +105,9 @@ def _elements(stream: BytesIO, size: float, is_implicit_vr: bool, is_little_endi
     return elements
 
 
-def _at_pixel_data(stream: BytesIO, size: float) -> Callable[[BaseTag, str | None, int], bool]:
+def _at_pixel_data(stream: BytesIO, size: int) -> Callable[[BaseTag, str | None, int], bool]:
     def stop(tag: BaseTag, _vr: str | None, length: int) -> bool:
-        if length != _UNDEFINED_LENGTH and stream.tell() + length > size:
+        if length != UNDEFINED_LENGTH and stream.tell() + length > size:
             raise UnparseableDataset(f"element {tag} runs beyond the end of the data set; send it again from its source")
         return tag.group >= _PIXEL_DATA_GROUP
 

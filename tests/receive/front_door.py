@@ -10,6 +10,7 @@ from io import BytesIO
 from pathlib import Path
 
 from pydicom.dataset import Dataset
+from pydicom.encaps import encapsulate
 from pydicom.filebase import DicomBytesIO
 from pydicom.filereader import read_file_meta_info
 from pydicom.filewriter import write_dataset
@@ -24,6 +25,7 @@ from cad_node.store.database import Database
 from cad_node.store.files import Spool
 from cad_node.store.migrate import upgrade
 from cad_node.store.studies import Evidence, Studies, StudySummary
+from tests.factory import altered
 
 ECHO = "1.2.840.10008.1.1"
 
@@ -168,6 +170,14 @@ def identity(sop_class_uid: str = CTImageStorage, **values: str | None) -> Datas
     for keyword, value in values.items():
         setattr(ds, keyword, value)
     return ds
+
+
+def with_frames(ds: Dataset, frames: list[bytes], fragments_per_frame: int = 1) -> Dataset:
+    """A copy with encapsulated Pixel Data that nothing needs to decode."""
+    changed = altered(ds, PixelData=encapsulate(frames, fragments_per_frame))
+    changed["PixelData"].VR = "OB"
+    changed["PixelData"].is_undefined_length = True
+    return changed
 
 
 def after_meta(path: Path) -> bytes:

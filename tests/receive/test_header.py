@@ -1,16 +1,24 @@
 import time
+import tracemalloc
 import zlib
 
 import pytest
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
-from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    JPEG2000Lossless,
+)
 
 from cad_node.receive.header import read_header
 from cad_node.receive.statuses import UnparseableDataset
 from tests.factory import altered, ct_study
-from tests.receive.front_door import encoded
+from tests.receive.front_door import encoded, with_frames
 
+DELIMITER = b"\xfe\xff\xdd\xe0" + bytes(4)  # Sequence Delimitation Item, PS3.5 Table A.4-1
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:pydicom")  # bad values are written on purpose
 
 
@@ -72,17 +80,89 @@ def test_processing_equipment_is_told_from_acquisition_equipment(code: str, unde
     assert header.names_processing is expected
 
 
-def test_a_deflated_data_set_made_to_fill_the_memory_is_read_no_further_than_its_header() -> None:
+@pytest.fixture(scope="module")
+def large_deflated() -> tuple[str, bytes]:
+    """SOP Instance UID, and a deflated data set of 256 MiB."""
     ds = ct_study(slices=1)[0]
     deflater = zlib.compressobj(wbits=-zlib.MAX_WBITS)
     whole = encoded(altered(ds, PixelData=None)) + b"\xe0\x7f\x10\x00OW\0\0" + (1 << 28).to_bytes(4, "little")
-    bomb = deflater.compress(whole) + b"".join(deflater.compress(bytes(1 << 20)) for _ in range(1 << 8)) + deflater.flush()
-    start = time.monotonic()
+    return ds.SOPInstanceUID, deflater.compress(whole) + b"".join(
+        deflater.compress(bytes(1 << 20)) for _ in range(1 << 8)
+    ) + deflater.flush()
+
+
+def test_a_deflated_data_set_made_to_fill_the_memory_does_not(large_deflated: tuple[str, bytes]) -> None:
+    sop_instance_uid, bomb = large_deflated
+    tracemalloc.start()
 
     header = read_header(bomb, DeflatedExplicitVRLittleEndian)
 
+    _, most_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert header.sop_instance_uid == sop_instance_uid
+    assert most_bytes < 64 << 20
+
+
+def test_a_large_deflated_data_set_that_is_cut_is_refused(large_deflated: tuple[str, bytes]) -> None:
+    _, whole = large_deflated
+
+    with pytest.raises(UnparseableDataset, match="ends too early"):
+        read_header(whole[: len(whole) * 9 // 10], DeflatedExplicitVRLittleEndian)
+
+
+def test_a_large_deflated_data_set_whose_pixels_were_cut_before_deflating_is_refused() -> None:
+    whole = encoded(altered(ct_study(slices=1)[0], PixelData=bytes(20 << 20)))[: -(1 << 20)]
+    deflater = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+
+    with pytest.raises(UnparseableDataset, match="runs beyond the end"):
+        read_header(deflater.compress(whole) + deflater.flush(), DeflatedExplicitVRLittleEndian)
+
+
+def test_a_deflated_data_set_made_to_take_for_ever_is_refused(large_deflated: tuple[str, bytes], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cad_node.receive.header._INFLATED_LIMIT", 100 << 20)
+
+    with pytest.raises(UnparseableDataset, match="of more than 104857600 bytes"):
+        read_header(large_deflated[1], DeflatedExplicitVRLittleEndian)
+
+
+def test_the_items_of_a_large_multi_frame_image_are_walked_in_no_time() -> None:
+    ds = with_frames(ct_study(slices=1)[0], [bytes(1000)] * 20_000)
+    whole = encoded(ds)
+    start = time.monotonic()
+
+    header = read_header(whole, JPEG2000Lossless)
+
     assert header.sop_instance_uid == ds.SOPInstanceUID
-    assert time.monotonic() - start < 1
+    assert time.monotonic() - start < 0.5
+
+
+def test_pixel_data_whose_delimiter_a_device_leaves_out_is_whole() -> None:
+    ds = with_frames(ct_study(slices=1)[0], [b"frame"])
+    whole = encoded(ds)
+
+    header = read_header(whole[: -len(DELIMITER)], JPEG2000Lossless)
+
+    assert whole.endswith(DELIMITER)
+    assert header.sop_instance_uid == ds.SOPInstanceUID
+
+
+def test_pixel_data_that_ends_in_the_header_of_an_item_is_refused() -> None:
+    whole = encoded(with_frames(ct_study(slices=1)[0], [b"frame"]))
+
+    with pytest.raises(UnparseableDataset, match="header of an element or item"):
+        read_header(whole[:-4], JPEG2000Lossless)
+
+
+@pytest.mark.parametrize("cut", [1, 8, 13, 100, 1100])
+def test_pixel_data_behind_an_offset_table_is_checked_too(cut: int) -> None:
+    ds = with_frames(ct_study(slices=1)[0], [bytes(1000)] * 2)
+    ds.ExtendedOffsetTable, ds.ExtendedOffsetTableLengths = bytes(16), bytes(16)
+    padding = b"\xfc\xff\xfc\xffOB\0\0\x08\0\0\0" + bytes(8)
+    whole = encoded(ds) + padding
+
+    read_header(whole, JPEG2000Lossless)
+    with pytest.raises(UnparseableDataset):
+        read_header(whole[:-cut] if cut < len(padding) else whole[: -cut - len(padding)], JPEG2000Lossless)
 
 
 def test_sequences_nested_without_end_are_refused() -> None:

@@ -1,5 +1,6 @@
 import shutil
 import sqlite3
+import zlib
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -12,13 +13,16 @@ from pydicom.uid import (
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGLosslessSV1,
     MRImageStorage,
+    RLELossless,
     generate_uid,
 )
 
 from cad_node.receive.statuses import STORE_STATUSES
 from tests.factory import altered, ct_study
-from tests.receive.front_door import FrontDoor, encoded, identity, opened_front_door, paused, store, store_bytes
+from tests.receive.front_door import FrontDoor, encoded, identity, opened_front_door, paused, store, store_bytes, with_frames
 
 LONG_UID = "1." + "2" * 63
 SYNTAXES = [ExplicitVRLittleEndian, ImplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian]
@@ -93,16 +97,22 @@ def test_what_is_no_data_set_is_refused(front_door: FrontDoor, syntax: str, junk
 
 
 @pytest.mark.parametrize("kept", [0.1, 0.5, 0.99])
-@pytest.mark.parametrize("syntax", SYNTAXES[:2], ids=lambda syntax: syntax.name)
+@pytest.mark.parametrize("syntax", [*SYNTAXES, JPEGLosslessSV1, JPEG2000Lossless, RLELossless], ids=lambda syntax: syntax.name)
 def test_a_truncated_data_set_is_refused(front_door: FrontDoor, syntax: str, kept: float) -> None:
     ds = ct_study(slices=1)[0]
-    whole = encoded(ds, is_implicit_vr=syntax == ImplicitVRLittleEndian)
+    if syntax not in SYNTAXES:
+        ds = with_frames(ds, [bytes(range(256)) * 20] * 2)
+    whole = encoded(ds, syntax == ImplicitVRLittleEndian, syntax != ExplicitVRBigEndian)
+    if syntax == DeflatedExplicitVRLittleEndian:
+        deflater = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+        whole = deflater.compress(whole) + deflater.flush()
     association = front_door.associate((CTImageStorage, syntax))
 
     status = store_bytes(association, whole[: int(len(whole) * kept)], CTImageStorage, ds.SOPInstanceUID)
 
     association.release()
     assert status.Status == 0xC000
+    assert not front_door.files(ds.StudyInstanceUID)
 
 
 def test_no_room_is_out_of_resources(tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ import zlib
 import pytest
 from pydicom import dcmread
 from pydicom.dataset import Dataset
-from pydicom.encaps import encapsulate
 from pydicom.uid import (
     CTImageStorage,
     DeflatedExplicitVRLittleEndian,
@@ -21,7 +20,7 @@ from pydicom.uid import (
 from cad_node.implementation import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from cad_node.receive.presentation import IMAGE_CLASSES, STORAGE_CLASSES, TRANSFER_SYNTAXES
 from tests.factory import ct_study
-from tests.receive.front_door import FrontDoor, after_meta, contexts_of, encoded, identity, store, store_bytes
+from tests.receive.front_door import FrontDoor, after_meta, contexts_of, encoded, identity, store, store_bytes, with_frames
 
 LABEL_MAP_SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66.7"
 
@@ -181,7 +180,4 @@ def _in_syntax(ds: Dataset, syntax: str) -> bytes:
         return deflated + b"\0" * (len(deflated) % 2)
     if syntax in (ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian):
         return encoded(ds, syntax == ImplicitVRLittleEndian, syntax != ExplicitVRBigEndian)
-    ds.PixelData = encapsulate([b"\xff\xd8 not really a frame \xff\xd9"], fragments_per_frame=2)
-    ds["PixelData"].VR = "OB"
-    ds["PixelData"].is_undefined_length = True
-    return encoded(ds)
+    return encoded(with_frames(ds, [b"\xff\xd8 not really a frame \xff\xd9"], fragments_per_frame=2))
