@@ -20,6 +20,14 @@ def steer(session: Session, row: JobRow, event: str, now: datetime, *, actor: st
     record(session, row.id, event, (before, row.state), actor=actor, now=now, detail=detail)
 
 
+def cancel(session: Session, row: JobRow, now: datetime, *, actor: str = ADMIN, reason: str = "") -> None:
+    """Cancel a locked row, and take it from the worker that has it."""
+    steer(session, row, "cancel", now, actor=actor, detail=reason)
+    row.fence += 1
+    row.lease_until, row.finished_at = None, now
+    row.reason = reason or row.reason
+
+
 def result_row(job: ClaimedJob, result: NewResult, now: datetime) -> ResultRow:
     return ResultRow(
         job_id=job.id,

@@ -13,7 +13,7 @@ from cad_node.lifecycle import JOB_MOVES, IllegalMove, JobState
 from cad_node.store.database import Database
 from cad_node.store.deliveries import deliveries_of
 from cad_node.store.events import ADMIN, SUPERVISOR, arc, events_of, record
-from cad_node.store.job_rows import SUMMARY, delivery_row, result_row, results_of, steer, summaries
+from cad_node.store.job_rows import SUMMARY, cancel, delivery_row, result_row, results_of, steer, summaries
 from cad_node.store.job_values import ClaimedJob, JobDetail, JobSummary, NewResult
 from cad_node.store.tables import JobRow, UtcDateTime
 
@@ -114,10 +114,7 @@ class Jobs:
     def cancel(self, job_id: int, now: datetime) -> None:
         """Cancel a queued or running job; its worker's result will be discarded. Raises UnknownRow, IllegalMove."""
         with self._database.transaction() as session:
-            row = _locked(session, job_id)
-            steer(session, row, "cancel", now)
-            row.fence += 1
-            row.lease_until, row.finished_at = None, now
+            cancel(session, _locked(session, job_id), now)
 
     def retry(self, job_id: int, now: datetime) -> None:
         """Queue a job that ended without result again, as if it were new: its results will bear the times of the new run.

@@ -4,16 +4,71 @@ import uuid
 from collections.abc import Sequence
 from datetime import datetime
 
+from sqlalchemy import ColumnElement, exists, select
 from sqlalchemy.orm import Session
 
-from cad_node.lifecycle import JobState
+from cad_node.lifecycle import JOB_MOVES, JobState
+from cad_node.log import get_logger
+from cad_node.store.events import SUPERVISOR, arc
+from cad_node.store.job_rows import cancel
 from cad_node.store.study_values import NewJob
-from cad_node.store.tables import JobRow, StudyRow
+from cad_node.store.tables import InstanceRow, JobRow, StudyRow
+
+log = get_logger()
+
+_STANDING = (JobState.QUEUED, JobState.RUNNING, JobState.DONE)  # its results are there or will be
 
 
 def add_jobs(session: Session, study: StudyRow, jobs: Sequence[NewJob], now: datetime) -> None:
-    """Make the jobs of a study's present revision."""
-    session.add_all(_job_row(study, job, now) for job in jobs)
+    """Make the jobs of a study's present revision; the study's row is locked.
+
+    A job that would repeat an earlier revision's on an unchanged series is left out: what came late was no concern of the model.
+    A job that is made takes the place of those of earlier revisions that haven't begun.
+    """
+    for job in jobs:
+        if earlier := _same_work(session, study, job):
+            model = f"{job.model_name}/{job.model_version}"
+            log.info("job.left_out", study=study.study_instance_uid, revision=study.revision, model=model, same_as=earlier)
+            continue
+        session.add(_job_row(study, job, now))
+        if job.refusal_code is None:
+            _supersede(session, study, job, now)
+
+
+def _same_work(session: Session, study: StudyRow, job: NewJob) -> int | None:
+    """The number of the job of an earlier revision that does or did the same on the same images."""
+    if job.refusal_code is not None:
+        return None
+    image_since = exists().where(
+        InstanceRow.study_instance_uid == JobRow.study_instance_uid,
+        InstanceRow.series_instance_uid == JobRow.series_instance_uid,
+        InstanceRow.revision > JobRow.revision,
+        ~InstanceRow.is_result,
+    )
+    same = (
+        *_earlier(study, job),
+        JobRow.series_instance_uid == job.series_instance_uid,
+        JobRow.state.in_(_STANDING),
+        ~image_since,
+    )
+    return session.scalar(select(JobRow.id).where(*same).order_by(JobRow.id).limit(1))
+
+
+def _supersede(session: Session, study: StudyRow, job: NewJob, now: datetime) -> None:
+    waiting, _ = arc(JOB_MOVES, "claim")
+    older = select(JobRow).where(*_earlier(study, job), JobRow.state == waiting).order_by(JobRow.id).with_for_update()
+    for row in session.scalars(older).all():
+        cancel(session, row, now, actor=SUPERVISOR, reason=f"superseded by revision {study.revision}")
+
+
+def _earlier(study: StudyRow, job: NewJob) -> tuple[ColumnElement[bool], ...]:
+    """The same model's jobs of the study's earlier revisions."""
+    return (
+        JobRow.study_instance_uid == study.study_instance_uid,
+        JobRow.revision < study.revision,
+        JobRow.model_name == job.model_name,
+        JobRow.model_version == job.model_version,
+    )
 
 
 def _job_row(study: StudyRow, job: NewJob, now: datetime) -> JobRow:

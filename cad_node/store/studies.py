@@ -82,7 +82,7 @@ class Studies:
             return Study(study_instance_uid, asked, _load_series(session, study_instance_uid, asked))
 
     def settle(self, study_instance_uid: str, revision: int, jobs: Sequence[NewJob], now: datetime, *, last_instance_at: datetime) -> bool:
-        """Complete the study and make its jobs, in one transaction.
+        """Complete the study and make its jobs, in one transaction, but for those that an earlier revision had on the same images.
 
         revision, last_instance_at: as receiving() told them before `jobs` were chosen.
         False, and nothing is done, if an image has come since or the study is settled already. Raises UnknownRow.

@@ -87,13 +87,25 @@ def test_a_late_image_makes_a_new_revision_and_new_jobs(database: Database) -> N
     uid = _receive(studies, images=3)
     settle_complete_studies(studies, [a_manifest()], RULE, NOON + timedelta(seconds=61))
 
-    _receive(studies, images=1, study=uid, at=NOON + timedelta(seconds=90))
+    (series,) = studies.load(uid).series
+    _receive(studies, images=1, study=uid, series=series.series_instance_uid, at=NOON + timedelta(seconds=90))
     too_early = settle_complete_studies(studies, [a_manifest()], RULE, NOON + timedelta(seconds=149))
     settled = settle_complete_studies(studies, [a_manifest()], RULE, NOON + timedelta(seconds=152))
 
     assert (too_early, settled) == ([], [uid])
-    assert sorted(job.revision for job in jobs.list()) == [1, 2]
-    assert {job.state for job in jobs.list()} == {JobState.QUEUED}
+    assert sorted((job.revision, job.state) for job in jobs.list()) == [(1, JobState.CANCELLED), (2, JobState.QUEUED)]
+
+
+def test_a_dose_report_that_comes_later_makes_no_new_jobs(database: Database) -> None:
+    studies, jobs = Studies(database), Jobs(database)
+    uid = _receive(studies, images=3)
+    settle_complete_studies(studies, [a_manifest()], RULE, NOON + timedelta(seconds=61))
+
+    _receive(studies, images=1, study=uid, at=NOON + timedelta(seconds=66))
+    settled = settle_complete_studies(studies, [a_manifest()], RULE, NOON + timedelta(seconds=130))
+
+    assert settled == [uid]
+    assert [(job.revision, job.state) for job in jobs.list()] == [(1, JobState.QUEUED)]
 
 
 def test_a_study_that_cannot_be_settled_keeps_no_other_back(database: Database) -> None:
@@ -118,9 +130,9 @@ def test_without_models_a_study_is_settled_without_jobs(database: Database) -> N
     assert Jobs(database).list() == []
 
 
-def _receive(studies: Studies, images: int, study: str = "", at: datetime = NOON, header: dict | None = None) -> str:
+def _receive(studies: Studies, images: int, *, study: str = "", series: str = "", at: datetime = NOON, header: dict | None = None) -> str:
     """Index `images` CT images of one series, all at `at`; returns the Study Instance UID."""
-    study, series = study or generate_uid(), generate_uid()
+    study, series = study or generate_uid(), series or generate_uid()
     for _ in range(images):
         uid = generate_uid()
         received = ReceivedInstance(

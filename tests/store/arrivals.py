@@ -35,8 +35,8 @@ def received(number: int = 1, study: str = "1.2.3", *, series: str = "", content
     )
 
 
-def new_job(model: tuple[str, str] = MODEL, priority: int = 0) -> NewJob:
-    return NewJob(*model, "1.2.3.1", priority, None, "")
+def new_job(model: tuple[str, str] = MODEL, priority: int = 0, series: str = "1.2.3.1") -> NewJob:
+    return NewJob(*model, series, priority, None, "")
 
 
 def refused_job(model: tuple[str, str] = MODEL) -> NewJob:
