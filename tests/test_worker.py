@@ -269,6 +269,26 @@ def test_a_job_run_twice_writes_the_same_bytes(worker, queue_study, tmp_path, mo
     assert [event.event for event in job.events].count("finish") == 1
 
 
+def test_two_workers_share_a_queue_and_every_job_is_done_once(worker, queue_study):
+    jobs = [queue_study() for _ in range(4)]
+    stop = threading.Event()
+    threads = [threading.Thread(target=replace(worker, name=name).run, args=[stop]) for name in ("one", "two")]
+
+    for thread in threads:
+        thread.start()
+    deadline = time.monotonic() + 30
+    while worker.jobs.counts()[JobState.DONE] < len(jobs) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    stop.set()
+    for thread in threads:
+        thread.join()
+
+    for job in jobs:
+        detail = worker.jobs.show(job)
+        assert [event.event for event in detail.events] == ["claim", "finish"]
+        assert len(detail.results) == 2
+
+
 def test_a_device_that_fails_ends_the_process_and_blames_no_job(worker, queue_study):
     first, second = queue_study(), queue_study()
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import pytest
 from pydicom import Dataset, dcmread
 
+from cad_node.app.start import open_store
 from cad_node.demo.node import DemoNode
 from cad_node.phantom import NODULES, phantom_study
 from cad_node.shipped import shipped
@@ -28,6 +29,8 @@ class Round(NamedTuple):
     """A study that went from Orthanc to the node and back."""
 
     orthanc: Orthanc
+    node: DemoNode
+    study_in_orthanc: str  # Orthanc's own id
     sent: list[Dataset]
     study_instance_uid: str
 
@@ -41,7 +44,7 @@ def there_and_back(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Round]:
     with DemoNode(folder, AE_TITLE, dicom_port, shipped("models")) as node, Orthanc(folder, free_port(), dicom_port, node.port) as orthanc:
         study = orthanc.upload(files)
         orthanc.post("/modalities/cad_node/store", study.encode())
-        round_trip = Round(orthanc, list(phantom.datasets), str(phantom.datasets[0].StudyInstanceUID))
+        round_trip = Round(orthanc, node, study, list(phantom.datasets), str(phantom.datasets[0].StudyInstanceUID))
         await_series(round_trip, {"CT", "SEG", "SR"}, node)
         yield round_trip
 
@@ -90,6 +93,18 @@ def test_the_segmentation_refers_to_images_that_orthanc_holds(there_and_back: Ro
 
     assert referenced
     assert referenced <= held
+
+
+def test_results_that_the_pacs_sends_back_start_nothing(there_and_back: Round):
+    there_and_back.orthanc.post("/modalities/cad_node/store", there_and_back.study_in_orthanc.encode())  # images and results alike
+    time.sleep(4)  # longer than the node waits before a study counts as complete
+
+    store = open_store(there_and_back.node.settings)
+    (study,) = store.studies.list()
+    jobs = store.jobs.list()
+    store.database.dispose()
+    assert (study.revision, len(jobs)) == (1, 1)
+    assert study.instances == len(there_and_back.sent) + 2
 
 
 def series_of(round_trip: Round) -> list[dict]:
