@@ -27,13 +27,13 @@ class InvalidUid(CadNodeError):
     """Not a UID, so it can't become part of a path. The value isn't repeated: it can be anything."""
 
 
-class Outcome(Enum):
+class Placement(Enum):
     NEW = auto()
     SAME = auto()  # this instance was there already: the same data set, whoever sent it
     CONFLICT = auto()  # another content has this SOP Instance UID; this one was kept aside
 
 
-NEW, SAME, CONFLICT = Outcome
+NEW, SAME, CONFLICT = Placement
 
 _META_START = 144  # bytes: preamble, prefix and the element that says how long the File Meta Information is
 
@@ -42,7 +42,7 @@ _META_START = 144  # bytes: preamble, prefix and the element that says how long 
 class Placed:
     path: Path
     sha256: str
-    outcome: Outcome
+    outcome: Placement
 
 
 class Spool:

@@ -5,7 +5,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Select, select
+from sqlalchemy import ColumnElement, Select, func, select
 from sqlalchemy.orm import Session
 
 from cad_node.lifecycle import JOB_MOVES, DeliveryState, move
@@ -54,8 +54,14 @@ def results_of(session: Session, job_id: int) -> tuple[NewResult, ...]:
     )
 
 
-SUMMARY = tuple(getattr(JobRow, field.name) for field in fields(JobSummary))
-
-
 def summaries(session: Session, chosen: Select[Any]) -> list[JobSummary]:
+    """The jobs of a choice among SUMMARY's columns."""
     return [JobSummary(*row) for row in session.execute(chosen)]
+
+
+def _count_deliveries(*wanted: ColumnElement[bool]) -> ColumnElement[int]:
+    return select(func.count(DeliveryRow.id)).where(DeliveryRow.job_id == JobRow.id, *wanted).correlate(JobRow).scalar_subquery()
+
+
+_COUNTS = {"delivered": _count_deliveries(DeliveryRow.state == DeliveryState.DELIVERED), "deliveries": _count_deliveries()}
+SUMMARY = tuple(_COUNTS[field.name] if field.name in _COUNTS else getattr(JobRow, field.name) for field in fields(JobSummary))

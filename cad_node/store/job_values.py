@@ -58,6 +58,8 @@ class JobSummary:
     started_at: datetime | None
     finished_at: datetime | None
     timings_s: dict[str, float]
+    delivered: int  # of its deliveries
+    deliveries: int
 
 
 @dataclass(frozen=True, slots=True)

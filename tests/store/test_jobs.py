@@ -366,6 +366,22 @@ def test_jobs_are_counted_by_state_and_listed_newest_first(studies, jobs):
     assert len(jobs.list(limit=2)) == 2
 
 
+def test_a_listing_says_how_many_deliveries_of_each_job_have_arrived_in_one_query(database, studies, jobs):
+    queue_jobs(studies, 0, 0, 0)
+    for destinations in ({"pacs": ["seg", "sr"]}, {"pacs": ["sr"], "ris": ["sr"]}):
+        job = claim(jobs)
+        jobs.finish(job, results(job), destinations, NOW)
+    deliveries = Deliveries(database)
+    deliveries.deliver(deliveries.claim("pacs", "sender", NOW, LEASE_S, 1)[0], "0x0000 success", NOW)
+    statements = []
+    event.listen(database.engine, "before_cursor_execute", lambda _connection, _cursor, statement, *_: statements.append(statement))
+
+    listed = jobs.list()
+
+    assert [(job.delivered, job.deliveries) for job in reversed(listed)] == [(1, 2), (0, 2), (0, 0)]
+    assert sum("SELECT" in statement for statement in statements) == 1
+
+
 def test_no_delivery_row_exists_before_its_job_is_done(database, studies, jobs):
     queue_jobs(studies, 0)
     job = claim(jobs)
