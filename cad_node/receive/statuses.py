@@ -24,9 +24,11 @@ class StoreStatus(NamedTuple):
 SUCCESS = 0x0000
 
 # PS3.4 Table B.2-1: A7xx out of resources, A9xx data set doesn't match SOP class, Cxxx cannot understand.
+# Senders try again after A7xx and give up after Cxxx: whatever may pass, such as a database that is away, is out of resources.
 # docs/conformance.md is made from this table. The first row whose class the error has, counts.
 STORE_STATUSES: Mapping[type[Exception], StoreStatus] = {
     OutOfSpace: StoreStatus(0xA700, "Out of resources: not enough free space"),
+    OSError: StoreStatus(0xA700, "Out of resources for now; send it again later"),  # and every error of ours that is retryable
     MismatchedDataset: StoreStatus(0xA900, "SOP Class or Instance UID differs from that of the command"),
     UnparseableDataset: StoreStatus(0xC000, "The data set can't be parsed in its transfer syntax"),
     InvalidUid: StoreStatus(0xC010, "Study, Series or SOP Instance UID is missing or isn't a UID"),
@@ -37,4 +39,5 @@ STORE_STATUSES: Mapping[type[Exception], StoreStatus] = {
 
 def status_of(error: Exception) -> StoreStatus:
     """The status that answers `error`."""
-    return next(status for kind, status in STORE_STATUSES.items() if isinstance(error, kind))
+    may_pass = isinstance(error, CadNodeError) and error.retryable
+    return next(status for kind, status in STORE_STATUSES.items() if isinstance(error, kind) or (may_pass and kind is OSError))

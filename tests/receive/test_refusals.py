@@ -1,3 +1,4 @@
+import errno
 import shutil
 import sqlite3
 import zlib
@@ -20,7 +21,9 @@ from pydicom.uid import (
     generate_uid,
 )
 
-from cad_node.receive.statuses import STORE_STATUSES
+from cad_node.errors import CadNodeError
+from cad_node.receive.statuses import STORE_STATUSES, status_of
+from cad_node.store.database import DatabaseUnavailable
 from tests.factory import altered, ct_study
 from tests.receive.front_door import FrontDoor, encoded, identity, opened_front_door, paused, store, store_bytes, with_frames
 
@@ -30,10 +33,10 @@ pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:pydicom")  # the se
 
 
 def test_every_comment_fits_its_element() -> None:
-    lengths = {status.code: len(status.comment) for status in STORE_STATUSES.values()}
+    lengths = {status.comment: len(status.comment) for status in STORE_STATUSES.values()}
 
     assert max(lengths.values()) <= 64  # LO, PS3.5 6.2
-    assert len(lengths) == len(STORE_STATUSES)  # each code means one thing
+    assert len(lengths) == len(STORE_STATUSES)  # each says one thing
 
 
 @pytest.mark.parametrize(
@@ -129,11 +132,49 @@ def test_no_room_is_out_of_resources(tmp_path: Path) -> None:
     assert echo.Status == 0x0000
 
 
+class AnyRetryable(CadNodeError):
+    retryable = True
+
+
+@pytest.mark.parametrize(
+    "fault", [DatabaseUnavailable("away"), AnyRetryable("later"), OSError(errno.EIO, "I/O error"), OSError(errno.EMFILE, "")], ids=repr
+)
+def test_a_fault_that_may_pass_is_out_of_resources(fault: Exception) -> None:
+    assert status_of(fault) == (0xA700, "Out of resources for now; send it again later")
+
+
+@pytest.mark.parametrize("fault", [CadNodeError("a refusal"), ValueError("a defect")], ids=repr)
+def test_a_fault_that_stays_is_a_processing_failure(fault: Exception) -> None:
+    assert status_of(fault).code == 0xC0FF
+
+
+def test_an_instance_that_came_while_the_database_was_away_is_sent_again_and_stored_once(own_front_door: FrontDoor) -> None:
+    ds, file = ct_study(slices=1)[0], own_front_door.folder / "node.db"
+    own_front_door.database.dispose()
+    file.rename(file.with_suffix(".away"))
+    file.mkdir()
+    refused = own_front_door.send(ds)
+    file.rmdir()
+    file.with_suffix(".away").rename(file)
+
+    stored = own_front_door.send(ds)
+
+    assert (refused, stored) == ([0xA700], [0x0000])
+    assert own_front_door.study(ds.StudyInstanceUID).instances == 1
+    assert len(own_front_door.files(ds.StudyInstanceUID)) == 1
+
+
+def test_a_spool_that_fails_is_out_of_resources(own_front_door: FrontDoor) -> None:
+    (own_front_door.folder / "spool" / "instances").write_bytes(b"")  # a file where the folder should be
+
+    assert own_front_door.send(*ct_study(slices=2)) == [0xA700, 0xA700]
+
+
 def test_a_fault_of_the_node_is_a_processing_failure_and_the_association_lives_on(own_front_door: FrontDoor) -> None:
     ds = ct_study(slices=1)[0]
     association = own_front_door.associate()
     with sqlite3.connect(own_front_door.folder / "node.db") as other:
-        other.execute("DROP TABLE instances")
+        other.execute("CREATE TRIGGER defect BEFORE INSERT ON instances BEGIN SELECT RAISE(ABORT, 'a defect'); END")
 
     status = store(association, ds)
     echo = association.send_c_echo()
