@@ -40,7 +40,9 @@ _RELEASE_TIMEOUT_S = 5
 
 
 class AssociationRejected(CadNodeError):
-    """The peer rejects the association for good; someone must change a configuration."""
+    """The peer rejects the association for good, PS3.8 9.3.4: until someone changes its configuration, or ours."""
+
+    retryable = True
 
 
 class Peer(NamedTuple):

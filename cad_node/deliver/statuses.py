@@ -16,12 +16,12 @@ _DELIVERED: Mapping[int, str] = {
 }
 _RETRYABLE: Mapping[int, str] = {
     0x0110: "processing failure",
+    0x0124: "not authorised",  # of the node, not of this instance: it passes once the PACS knows us
     0x0213: "resource limitation",
 }
 _PERMANENT: Mapping[int, str] = {
     0x0117: "invalid SOP instance",
     0x0122: "SOP class not supported",
-    0x0124: "not authorised",
     0x0210: "duplicate invocation",
     0x0211: "unrecognised operation",
     0x0212: "mistyped argument",

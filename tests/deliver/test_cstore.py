@@ -115,12 +115,30 @@ def test_a_peer_that_takes_another_syntax_alone_is_not_sent_this_one(files):
     assert verdicts(outcomes) == [NEVER]
 
 
-def test_a_rejection_for_good_is_permanent(files):
-    with pacs(lambda _: 0x0000, require_calling_aet=["SOMEONE"]) as destination:
+@pytest.mark.parametrize(
+    ("known", "reason"),
+    [
+        ({"require_calling_aet": ["SOMEONE"]}, "calling ae title not recognised"),
+        ({"require_called_aet": True, "ae_title": "OTHER"}, "called ae title not recognised"),
+    ],
+)
+def test_a_pacs_that_does_not_know_us_yet_costs_no_result(files, known, reason):
+    with pacs(lambda _: 0x0000, **known) as destination:
         outcomes = send(destination, files[:2])
 
-    assert verdicts(outcomes) == [NEVER, NEVER]
-    assert "rejects associations of CAD_NODE for good: calling ae title not recognised" in outcomes[0].reason
+    assert verdicts(outcomes) == [LATER, LATER]
+    assert f"rejects associations of CAD_NODE for good: {reason}" in outcomes[0].reason
+
+
+def test_results_arrive_once_the_pacs_authorises_the_node(files):
+    answers = iter([0x0124, 0x0124, 0x0000, 0x0000])
+
+    with pacs(lambda _: next(answers)) as destination:
+        before, after = send(destination, files[:2]), send(destination, files[:2])
+
+    assert verdicts(before) == [LATER, LATER]
+    assert before[0].reason == "0x0124 not authorised"
+    assert verdicts(after) == [DELIVERED, DELIVERED]
 
 
 def test_a_rejection_for_now_is_retryable(files):
