@@ -3,12 +3,15 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from cad_node.log import get_logger
 from cad_node.receive.header import Header, read_header
 from cad_node.receive.part10 import file_head
 from cad_node.receive.presentation import IMAGE_CLASSES
 from cad_node.receive.statuses import MismatchedDataset
-from cad_node.store.files import CONFLICT, OutOfSpace, Placed, Spool, check_uid
-from cad_node.store.studies import ReceivedInstance, Studies, UidTaken
+from cad_node.store.files import OutOfSpace, Placed, Spool, check_uid
+from cad_node.store.studies import ReceivedInstance, Studies
+
+log = get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +37,8 @@ def receive_instance(request: StoreRequest, spool: Spool, studies: Studies, now:
     head = file_head(header.sop_class_uid, header.sop_instance_uid, request.transfer_syntax_uid, request.calling_ae_title)
     placed = spool.place(header.study_instance_uid, header.series_instance_uid, header.sop_instance_uid, (head, request.dataset))
     received = _received(request, header, placed, is_result=_is_result(header, studies))
+    if received.is_result:
+        log.debug("instance.is_result", sop_instance_uid=header.sop_instance_uid, study=header.study_instance_uid)
     if placed.outcome is CONFLICT:
         studies.flag_conflict(received, placed.path, placed.sha256, now)
         raise UidTaken(f"instance {header.sop_instance_uid}: another content came before; this one is kept as {placed.path.name}")
@@ -55,9 +60,16 @@ def _check_identity(request: StoreRequest, header: Header) -> None:
 def _is_result(header: Header, studies: Studies) -> bool:
     """Whether the instance was made from images and so is never analysed, nor reopens its study.
 
-    Not only what this node made: a report or a segmentation of any origin, and images that other CAD systems made.
+    Not only what this node made: a report or a segmentation of any origin, and images that other CAD systems made. An image
+    that is ORIGINAL stays input, whatever workstation or router has added itself as processing equipment; it isn't looked up
+    among the node's own results, all of which are derived.
     """
-    return header.sop_class_uid not in IMAGE_CLASSES or header.names_processing or studies.is_own_result(header.sop_instance_uid)
+    if header.sop_class_uid not in IMAGE_CLASSES:
+        return True
+    pixels = next(iter(header.index.get("ImageType", ())), "")  # value 1: Pixel Data Characteristics, PS3.3 C.7.6.1.1.2
+    if pixels == "ORIGINAL":
+        return False
+    return (pixels == "DERIVED" and header.names_processing) or studies.is_own_result(header.sop_instance_uid)
 
 
 def _received(request: StoreRequest, header: Header, placed: Placed, is_result: bool) -> ReceivedInstance:
