@@ -39,9 +39,6 @@ def receive_instance(request: StoreRequest, spool: Spool, studies: Studies, now:
     received = _received(request, header, placed, is_result=_is_result(header, studies))
     if received.is_result:
         log.debug("instance.is_result", sop_instance_uid=header.sop_instance_uid, study=header.study_instance_uid)
-    if placed.outcome is CONFLICT:
-        studies.flag_conflict(received, placed.path, placed.sha256, now)
-        raise UidTaken(f"instance {header.sop_instance_uid}: another content came before; this one is kept as {placed.path.name}")
     studies.index(received, now)  # no new row: the instance was there already, the same
     return header.study_instance_uid
 

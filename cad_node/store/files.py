@@ -30,11 +30,12 @@ class InvalidUid(CadNodeError):
 class Placement(Enum):
     NEW = auto()
     SAME = auto()  # this instance was there already: the same data set, whoever sent it
-    CONFLICT = auto()  # another content has this SOP Instance UID; this one was kept aside
+    CONFLICT = auto()  # another content lies under this SOP Instance UID; this one is kept aside
 
 
 NEW, SAME, CONFLICT = Placement
 
+_TEMPORARY = ".tmp"  # suffix
 _META_START = 144  # bytes: preamble, prefix and the element that says how long the File Meta Information is
 
 
@@ -63,7 +64,8 @@ class Spool:
     def place(self, study_uid: str, series_uid: str, sop_uid: str, content: bytes | Iterable[bytes]) -> Placed:
         """Store one instance's file under its UIDs; it is durable on return.
 
-        The first content of a UID stays: a second one is kept in conflicts/, never in its place. Two processes may place the
+        The first content of a UID stays: a second one is kept in conflicts/, never in its place. Which of them has the UID is the
+        index's to say: the first may be a dead process's that never came so far. Two processes may place the
         same UID at once, the file system decides which is first.
         Raises InvalidUid, OutOfSpace.
         """
@@ -74,18 +76,16 @@ class Spool:
             _make_folder(final.parent)
             if _link(temporary, final):
                 return Placed(final, sha256, NEW)
-            if _data_set_sha256(final) == _data_set_sha256(temporary):
+            content_sha256 = _data_set_sha256(temporary)
+            if content_sha256 == _data_set_sha256(final):
                 return Placed(final, _sha256_of(final), SAME)
-            aside = self._conflicts / f"{sop_uid}.{sha256[:16]}.dcm"
-            _link(temporary, aside)
-            return Placed(aside, sha256, CONFLICT)
+            aside = self._conflicts / f"{sop_uid}.{content_sha256[:16]}.dcm"
+            new = _link(temporary, aside)
+            return Placed(aside, sha256 if new else _sha256_of(aside), CONFLICT)
 
     def clear_temporary(self) -> None:
-        """Remove what a killed process left half-written; files that a live process is writing stay."""
-        for path in self._temporary.iterdir():
-            with suppress(FileNotFoundError, BlockingIOError), path.open("rb") as file:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                path.unlink()
+        """Remove what a killed process left half-written."""
+        clear_temporary(self._temporary)
 
 
 def write_durably(path: Path, content: bytes) -> str:
@@ -96,6 +96,14 @@ def write_durably(path: Path, content: bytes) -> str:
             temporary.replace(path)
             _sync_folder(path.parent)
     return sha256
+
+
+def clear_temporary(folder: Path) -> None:
+    """Remove what killed processes left half-written anywhere under `folder`; files that a live process is writing stay."""
+    for path in folder.rglob(f".*{_TEMPORARY}"):
+        with suppress(FileNotFoundError, BlockingIOError), path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            path.unlink()
 
 
 def check_uid(name: str, uid: str) -> None:
@@ -120,7 +128,7 @@ def _out_of_space_named(path: Path) -> Iterator[None]:
 @contextmanager
 def _temporary_file(folder: Path, content: bytes | Iterable[bytes]) -> Iterator[tuple[Path, str]]:
     """A durable file of `content` under a name of its own, and its SHA-256; the name is gone afterwards."""
-    path = folder / f".{uuid.uuid4().hex}.tmp"
+    path = folder / f".{uuid.uuid4().hex}{_TEMPORARY}"
     try:
         with path.open("xb") as file:
             fcntl.flock(file, fcntl.LOCK_EX)  # tells clear_temporary of another process that this one is alive

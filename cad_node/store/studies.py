@@ -35,24 +35,21 @@ class Studies:
     def index(self, received: ReceivedInstance, now: datetime) -> bool:
         """Note a placed file. True: a new row, and an image moves its study; False: the row was there.
 
-        Raises UidTaken if another content has the UID already, which the spool can't see where it lies in another study.
+        The first content to be indexed has the UID, wherever its file lies: one that was placed before, by a process that died then,
+        was acknowledged to nobody and takes no UID.
+        Raises UidTaken if another content has the UID; this one is flagged as a conflict.
         """
         with self._database.transaction() as session:
             if _held_sha256(session, received) is None and _add_instance(session, received, now):
                 return True
             taken = _held_sha256(session, received) != received.sha256
             if taken:
-                _add_conflict(session, received, received.path, received.sha256, now)
+                _add_conflict(session, received, now)
         if taken:
             raise UidTaken(
                 f"SOP Instance UID {received.sop_instance_uid} belongs to another content; this one is kept as {received.path.name}"
             )
         return False
-
-    def flag_conflict(self, received: ReceivedInstance, path: Path, sha256: str, now: datetime) -> None:
-        """Note a file that was kept aside because another content has its UID."""
-        with self._database.transaction() as session:
-            _add_conflict(session, received, path, sha256, now)
 
     def is_own_result(self, sop_instance_uid: str) -> bool:
         """Whether this node made the instance."""
@@ -174,13 +171,13 @@ def _add_rows(session: Session, received: ReceivedInstance, revision: int, now: 
     return insert_if_absent(session, InstanceRow, instance)
 
 
-def _add_conflict(session: Session, received: ReceivedInstance, path: Path, sha256: str, now: datetime) -> None:
+def _add_conflict(session: Session, received: ReceivedInstance, now: datetime) -> None:
     values = {
         "study_instance_uid": received.study_instance_uid,
         "series_instance_uid": received.series_instance_uid,
         "sop_instance_uid": received.sop_instance_uid,
-        "path": str(path),
-        "sha256": sha256,
+        "path": str(received.path),
+        "sha256": received.sha256,
         "received_at": now,
     }
     insert_if_absent(session, ConflictRow, values)

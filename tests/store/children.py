@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from multiprocessing.connection import Connection
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
@@ -10,7 +11,7 @@ from sqlalchemy import event
 
 from cad_node.store.database import Database
 from cad_node.store.deliveries import Deliveries
-from cad_node.store.files import Spool
+from cad_node.store.files import Spool, write_durably
 from cad_node.store.jobs import Jobs
 from cad_node.store.migrate import upgrade
 from cad_node.store.studies import Studies
@@ -82,6 +83,30 @@ def place_and_hang(root: Path, sop_uid: str, out: Connection) -> None:
         time.sleep(600)
 
     Spool(root, 0).place("1.2.3", "1.2.3.1", sop_uid, content())
+
+
+def write_and_hang(path: Path, out: Connection) -> None:
+    """Hang before a result gets its name."""
+
+    def hang(_folder: Path, _path: Path) -> None:
+        out.send("written")
+        time.sleep(600)
+
+    Path.replace = hang  # type: ignore[method-assign]
+    write_durably(path, b"half of it" * 10_000)
+
+
+def place_and_hang_before_the_index(url: str, root: Path, content: bytes, out: Connection) -> None:
+    """Place a file and hang at the first statement that would index it."""
+    database = Database(url)
+    placed = Spool(root, 0).place("1.2.3", "1.2.3.1", "1.2.3.9.1", content)
+
+    def hang(*_: object) -> None:
+        out.send(placed.path)
+        time.sleep(600)
+
+    event.listen(database.engine, "before_cursor_execute", hang)
+    Studies(database).index(replace(received(1), path=placed.path, sha256=placed.sha256), NOW)
 
 
 def place_many(root: Path, content: str, start: Barrier, out: Connection) -> None:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cad_node.store import files
-from cad_node.store.files import CONFLICT, NEW, SAME, InvalidUid, OutOfSpace, Spool, check_uid, write_durably
+from cad_node.store.files import CONFLICT, NEW, SAME, InvalidUid, OutOfSpace, Spool, check_uid, clear_temporary, write_durably
 from tests.store import children
 from tests.store.race import kill_when_it_reports, race
 
@@ -96,6 +96,17 @@ def test_another_content_is_kept_aside_and_never_replaces_the_first(spool, tmp_p
     assert len(everything_in(tmp_path)) == 2
 
 
+def test_another_content_is_kept_once_whoever_sends_it(spool):
+    def part10(sender: bytes, data_set: bytes) -> bytes:
+        return bytes(128) + b"DICM" + b"\2\0\0\0UL\4\0" + len(sender).to_bytes(4, "little") + sender + data_set
+
+    spool.place(*UIDS, part10(b"one", b"first"))
+
+    kept, again = spool.place(*UIDS, part10(b"one", b"second")), spool.place(*UIDS, part10(b"another", b"second"))
+
+    assert (again.path, again.sha256, again.outcome) == (kept.path, kept.sha256, CONFLICT)
+
+
 @pytest.mark.parametrize("position", [0, 1, 2])
 @pytest.mark.parametrize("uid", HOSTILE)
 def test_what_is_no_uid_never_becomes_a_path(spool, tmp_path, uid, position):
@@ -132,6 +143,17 @@ def test_a_process_killed_in_the_middle_leaves_no_partial_file(spool, tmp_path):
     spool.clear_temporary()
     assert everything_in(tmp_path) == []
     assert spool.place(*UIDS, b"DICM").outcome is NEW
+
+
+def test_half_a_result_of_a_killed_worker_is_cleared_wherever_it_lies(tmp_path):
+    kill_when_it_reports(children.write_and_hang, tmp_path / "results" / "job" / "seg.dcm")
+    write_durably(tmp_path / "results" / "another" / "sr.dcm", b"whole")
+
+    before = {path.suffix for path in everything_in(tmp_path)}
+    clear_temporary(tmp_path / "results")
+
+    assert before == {".tmp", ".dcm"}
+    assert [path.name for path in everything_in(tmp_path)] == ["sr.dcm"]
 
 
 def test_clearing_leaves_the_file_that_a_live_process_is_writing(spool):

@@ -173,10 +173,10 @@ def test_the_node_knows_its_own_results(studies, database):
 
 def test_another_content_of_a_uid_is_flagged_once(studies, database):
     studies.index(received(1), NOW)
-    other = received(1, content="b")
 
     for _ in range(2):
-        studies.flag_conflict(other, other.path, other.sha256, NOW)
+        with pytest.raises(UidTaken):
+            studies.index(received(1, content="b"), NOW)
 
     with database.transaction() as session:
         assert session.scalar(select(func.count()).select_from(ConflictRow)) == 1

@@ -1,0 +1,57 @@
+"""A file that was placed by a process killed before it indexed it: acknowledged to nobody, it takes no UID from anybody."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from cad_node.store.database import Database
+from cad_node.store.files import Spool
+from cad_node.store.studies import ReceivedInstance, Studies, UidTaken
+from tests.store import children
+from tests.store.arrivals import NOW, after, received
+from tests.store.race import kill_when_it_reports
+
+
+@pytest.fixture
+def spool(database_url: str, tmp_path: Path) -> Spool:
+    """A spool with an orphan in it."""
+    kill_when_it_reports(children.place_and_hang_before_the_index, database_url, tmp_path, b"orphan")
+    return Spool(tmp_path, 0)
+
+
+def placed(spool: Spool, content: bytes) -> ReceivedInstance:
+    file = spool.place("1.2.3", "1.2.3.1", "1.2.3.9.1", content)
+    return replace(received(1), path=file.path, sha256=file.sha256)
+
+
+def test_another_content_than_a_killed_process_placed_is_taken_and_can_be_read(database: Database, spool: Spool):
+    studies = Studies(database)
+
+    new = studies.index(placed(spool, b"edited meanwhile"), NOW)
+    again = studies.index(placed(spool, b"edited meanwhile"), after(1))
+
+    (series,) = studies.load("1.2.3").series
+    assert (new, again) == (True, False)
+    assert series.instances[0].path.read_bytes() == b"edited meanwhile"
+    assert studies.list()[0].conflicts == 0
+
+
+def test_the_same_content_sent_again_is_taken(database: Database, spool: Spool):
+    studies = Studies(database)
+
+    new = studies.index(placed(spool, b"orphan"), NOW)
+
+    assert new
+    assert studies.load("1.2.3").series[0].instances[0].path.read_bytes() == b"orphan"
+
+
+def test_once_another_content_was_taken_the_orphan_s_is_a_conflict(database: Database, spool: Spool):
+    studies = Studies(database)
+    studies.index(placed(spool, b"edited meanwhile"), NOW)
+
+    with pytest.raises(UidTaken):
+        studies.index(placed(spool, b"orphan"), after(1))
+
+    assert studies.list()[0].conflicts == 1
+    assert studies.load("1.2.3").series[0].instances[0].path.read_bytes() == b"edited meanwhile"
