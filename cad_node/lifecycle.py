@@ -46,6 +46,7 @@ JOB_MOVES: Mapping[tuple[JobState, str], JobState] = {
     (JobState.RUNNING, "lose"): JobState.QUEUED,  # its worker died, or let the lease run out
     (JobState.RUNNING, "quarantine"): JobState.QUARANTINED,  # its worker was lost once too often
     (JobState.RUNNING, "cancel"): JobState.CANCELLED,
+    (JobState.QUEUED, "retry"): JobState.QUEUED,  # at once, not after its back-off
     (JobState.REFUSED, "retry"): JobState.QUEUED,
     (JobState.FAILED, "retry"): JobState.QUEUED,
     (JobState.QUARANTINED, "retry"): JobState.QUEUED,
@@ -60,6 +61,7 @@ DELIVERY_MOVES: Mapping[tuple[DeliveryState, str], DeliveryState] = {
     (DeliveryState.SENDING, "release"): DeliveryState.PENDING,  # given back unsent, at shutdown
     (DeliveryState.SENDING, "lose"): DeliveryState.PENDING,  # its sender died
     (DeliveryState.SENDING, "fail"): DeliveryState.FAILED,
+    (DeliveryState.PENDING, "retry"): DeliveryState.PENDING,  # at once, not after its back-off
     (DeliveryState.FAILED, "retry"): DeliveryState.PENDING,
     (DeliveryState.CANCELLED, "retry"): DeliveryState.PENDING,
 }

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, select, update
+from sqlalchemy import ColumnElement, and_, func, or_, select, update
 from sqlalchemy.orm import Session, aliased
 
 from cad_node.errors import LeaseLost, UnknownRow
@@ -113,12 +113,27 @@ class Deliveries:
         return _lose(self._database, DeliveryRow.sender == sender, now)
 
     def retry(self, job_id: int, now: datetime) -> int:
-        """Send a job's failed and cancelled deliveries again. Returns how many. Raises UnknownRow."""
-        return self._steer(job_id, "retry", now, attempt=0, reason="", run_after=now)
+        """Send a job's failed, cancelled and backed-off deliveries at once. Returns how many. Raises UnknownRow."""
+        wanted = or_(DeliveryRow.state.in_((DeliveryState.FAILED, DeliveryState.CANCELLED)), _backed_off(now))
+        with self._database.transaction() as session:
+            _require_job(session, job_id)
+            return _retry(session, now, DeliveryRow.job_id == job_id, wanted)
+
+    def retry_all(self, now: datetime, destination: str | None = None) -> int:
+        """Send all failed and backed-off deliveries at once, to one destination or to every one. Returns how many.
+
+        What an admin cancelled stays so.
+        """
+        wanted = or_(DeliveryRow.state == DeliveryState.FAILED, _backed_off(now))
+        with self._database.transaction() as session:
+            return _retry(session, now, wanted, *([] if destination is None else [DeliveryRow.destination == destination]))
 
     def cancel(self, job_id: int, now: datetime) -> int:
         """Cancel a job's pending deliveries. Returns how many. Raises UnknownRow."""
-        return self._steer(job_id, "cancel", now)
+        allowed = DeliveryRow.state.in_(sources(DELIVERY_MOVES, "cancel"))
+        with self._database.transaction() as session:
+            _require_job(session, job_id)
+            return len(_steer(session, "cancel", now, DeliveryRow.job_id == job_id, allowed))
 
     def list(self, job_id: int | None = None, state: DeliveryState | None = None, limit: int = 100) -> list[DeliverySummary]:
         """The newest deliveries first."""
@@ -143,20 +158,6 @@ class Deliveries:
                 raise LeaseLost(f"delivery {claim.id} was given to another sender; this {event} is discarded")
             record(session, claim.job_id, event, states, actor=sender, now=now, delivery_id=claim.id, detail=detail)
 
-    def _steer(self, job_id: int, event: str, now: datetime, **changes: Any) -> int:
-        allowed = DeliveryRow.state.in_(sources(DELIVERY_MOVES, event))
-        of_job = select(DeliveryRow).where(DeliveryRow.job_id == job_id, allowed).order_by(DeliveryRow.id).with_for_update()
-        with self._database.transaction() as session:
-            if session.get(JobRow, job_id) is None:
-                raise UnknownRow(f"no job {job_id}")
-            rows = session.scalars(of_job).all()
-            for row in rows:
-                before, row.state = row.state, move(DELIVERY_MOVES, row.state, event)
-                for name, value in changes.items():
-                    setattr(row, name, value)
-                record(session, job_id, event, (before, row.state), actor=ADMIN, now=now, delivery_id=row.id)
-            return len(rows)
-
 
 def deliveries_of(session: Session, job_id: int) -> tuple[DeliverySummary, ...]:
     """Every delivery of one job."""
@@ -174,6 +175,31 @@ def _claimed(session: Session, ids: Sequence[int]) -> list[ClaimedDelivery]:
         ClaimedDelivery(row.id, row.fence, row.job_id, result.sop_class_uid, result.sop_instance_uid, Path(result.path), row.attempt)
         for row, result in rows
     ]
+
+
+def _require_job(session: Session, job_id: int) -> None:
+    if session.get(JobRow, job_id) is None:
+        raise UnknownRow(f"no job {job_id}")
+
+
+def _backed_off(now: datetime) -> ColumnElement[bool]:
+    return and_(DeliveryRow.state == DeliveryState.PENDING, DeliveryRow.run_after > now)
+
+
+def _retry(session: Session, now: datetime, *wanted: ColumnElement[bool]) -> int:
+    rows = _steer(session, "retry", now, *wanted)
+    for row in rows:
+        row.attempt, row.reason, row.run_after = 0, "", now
+    return len(rows)
+
+
+def _steer(session: Session, event: str, now: datetime, *wanted: ColumnElement[bool]) -> Sequence[DeliveryRow]:
+    """One move of each wanted row by an admin."""
+    rows = session.scalars(select(DeliveryRow).where(*wanted).order_by(DeliveryRow.id).with_for_update()).all()
+    for row in rows:
+        before, row.state = row.state, move(DELIVERY_MOVES, row.state, event)
+        record(session, row.job_id, event, (before, row.state), actor=ADMIN, now=now, delivery_id=row.id)
+    return rows
 
 
 def _lose(database: Database, lost: ColumnElement[bool], now: datetime) -> list[int]:

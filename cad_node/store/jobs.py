@@ -5,11 +5,11 @@ from dataclasses import fields
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, func, literal, select, tuple_, update
+from sqlalchemy import ColumnElement, Select, exists, func, literal, select, tuple_, update
 from sqlalchemy.orm import Session, aliased
 
 from cad_node.errors import LeaseLost, UnknownRow
-from cad_node.lifecycle import JOB_MOVES, IllegalMove, JobState
+from cad_node.lifecycle import JOB_MOVES, IllegalMove, JobState, move
 from cad_node.store.database import Database
 from cad_node.store.deliveries import deliveries_of
 from cad_node.store.events import ADMIN, SUPERVISOR, arc, events_of, record
@@ -119,13 +119,26 @@ class Jobs:
     def retry(self, job_id: int, now: datetime) -> None:
         """Queue a job that ended without result again, as if it were new: its results will bear the times of the new run.
 
-        Raises UnknownRow, IllegalMove.
+        One that is queued already is due at once, with what is left of its attempts. Raises UnknownRow, IllegalMove.
         """
         with self._database.transaction() as session:
-            row = _locked(session, job_id)
-            steer(session, row, "retry", now)
-            row.attempt, row.crashes, row.reason_code, row.reason = 0, 0, "", ""
-            row.run_after, row.started_at, row.finished_at = now, None, None
+            _retry(session, _locked(session, job_id), now)
+
+    def retry_all(self, state: JobState, now: datetime) -> int:
+        """Retry every job in `state`, but those whose study has had a later job of the same model. Returns how many.
+
+        QUEUED: those that wait for their next attempt. Raises IllegalMove if no job in `state` can be retried.
+        """
+        move(JOB_MOVES, state, "retry")
+        wanted = [JobRow.state == state, ~_later_job()]
+        if state is JobState.QUEUED:
+            wanted.append(JobRow.run_after > now)
+        chosen = select(JobRow).where(*wanted).order_by(JobRow.id).with_for_update()
+        with self._database.transaction() as session:
+            rows = session.scalars(chosen).all()
+            for row in rows:
+                _retry(session, row, now)
+            return len(rows)
 
     def set_priority(self, job_id: int, priority: int, now: datetime) -> None:
         """Move a queued job forward or back; higher runs earlier. Raises UnknownRow, IllegalMove."""
@@ -215,6 +228,22 @@ def _lose(session: Session, row: JobRow, event: str, detail: str, now: datetime)
     row.fence += 1
     row.lease_until, row.run_after = None, now
     steer(session, row, event, now, actor=SUPERVISOR, detail=detail)
+
+
+def _retry(session: Session, row: JobRow, now: datetime) -> None:
+    ended = row.state is not JobState.QUEUED
+    steer(session, row, "retry", now)
+    row.run_after = now
+    if ended:
+        row.attempt, row.crashes, row.reason_code, row.reason = 0, 0, "", ""
+        row.started_at, row.finished_at = None, None
+
+
+def _later_job() -> ColumnElement[bool]:
+    """Whether the model has a job of a later revision of the same study."""
+    later = aliased(JobRow)
+    same = [getattr(later, name) == getattr(JobRow, name) for name in ("study_instance_uid", "model_name", "model_version")]
+    return exists().where(*same, later.revision > JobRow.revision)
 
 
 def _locked(session: Session, job_id: int) -> JobRow:

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy import event
 
 from cad_node.errors import SettingsError
+from cad_node.lifecycle import JobState
 from cad_node.store.database import Database, DatabaseUnavailable
 from cad_node.store.deliveries import Deliveries
 from cad_node.store.files import OutOfSpace
@@ -19,7 +20,7 @@ from cad_node.store.jobs import Jobs
 from cad_node.store.node import node_uid
 from cad_node.store.studies import Studies
 from cad_node.store.tables import NodeRow, StudyRow
-from tests.store.arrivals import LEASE_S, NOW, claim, queue_jobs, received, results
+from tests.store.arrivals import LEASE_S, NOW, claim, new_job, queue_jobs, received, results, settle
 
 
 @pytest.fixture
@@ -213,6 +214,12 @@ def test_no_statement_of_the_main_job_reads_a_whole_table(sqlite):
         deliveries.deliver(held, "", NOW)
     jobs.lose_expired(NOW, 2)
     deliveries.lose_expired(NOW)
+    studies.index(received(2, "1.2.1"), NOW)
+    settle(studies, "1.2.1", new_job())
+    jobs.retry_all(JobState.FAILED, NOW)
+    deliveries.retry(job.id, NOW)
+    deliveries.retry_all(NOW)
+    deliveries.retry_all(NOW, "pacs")
     jobs.show(job.id)
     studies.list()
     jobs.list()

@@ -8,7 +8,7 @@ from cad_node.store.database import Database
 from cad_node.store.deliveries import ClaimedDelivery, Deliveries
 from cad_node.store.jobs import Jobs
 from cad_node.store.studies import Studies
-from tests.store.arrivals import LEASE_S, NOW, after, claim, queue_jobs, results
+from tests.store.arrivals import LEASE_S, NOW, after, claim, new_job, queue_jobs, received, results, settle
 
 SETTLING = {
     "deliver": lambda deliveries, claim: deliveries.deliver(claim, "0x0000 success", NOW),
@@ -154,6 +154,39 @@ def test_failed_and_cancelled_deliveries_of_a_job_are_sent_again_and_delivered_o
     assert (cancelled, retried) == (2, 3)
     assert states(deliveries, "pacs") == [DeliveryState.DELIVERED, DeliveryState.PENDING]
     assert [claim.attempt for claim in deliveries.claim("pacs", "sender", after(5), LEASE_S, 10)] == [1]
+
+
+def test_a_retry_sends_what_waits_for_a_repaired_pacs_at_once(deliveries, job_id):
+    waiting, due = take(deliveries)
+    deliveries.back_off(waiting, "no association", after(4 * 3600), NOW)
+    deliveries.release(due, NOW)
+
+    retried = deliveries.retry(job_id, after(5))
+
+    assert retried == 1
+    assert [claim.id for claim in deliveries.claim("pacs", "sender", after(5), LEASE_S, 10)] == [waiting.id, due.id]
+
+
+@pytest.mark.parametrize(("destination", "expected"), [(None, 3), ("pacs", 2), ("research", 1), ("nobody", 0)])
+def test_everything_failed_or_waiting_is_sent_at_once_to_one_destination_or_all_and_nothing_cancelled(
+    database, deliveries, job_id, destination, expected
+):
+    failed, waiting = take(deliveries)
+    deliveries.fail(failed, "0x0122 SOP class not supported", NOW)
+    deliveries.back_off(waiting, "no association", after(3600), NOW)
+    elsewhere, _ = take(deliveries, "research")
+    deliveries.fail(elsewhere, "0x0122 SOP class not supported", NOW)
+    studies, jobs = Studies(database), Jobs(database)
+    studies.index(received(study="1.2.9"), NOW)
+    settle(studies, "1.2.9", new_job())
+    job = claim(jobs)
+    jobs.finish(job, results(job), {"pacs": ["seg", "sr"]}, NOW)
+    deliveries.cancel(job.id, NOW)
+
+    retried = deliveries.retry_all(after(5), destination)
+
+    assert retried == expected
+    assert [row.state for row in deliveries.list(job.id)] == [DeliveryState.CANCELLED] * 2
 
 
 def test_cancelled_deliveries_are_not_sent(deliveries, job_id):

@@ -143,9 +143,11 @@ class JobMachine(RuleBasedStateMachine):
             assert (job.state, event) not in JOB_MOVES
             return
 
-        job.leave(event)
         if event == "retry":
-            job.attempt, job.crashes, job.due_s = 0, 0, self.clock_s
+            job.due_s = self.clock_s
+            if job.state is not JobState.QUEUED:
+                job.attempt, job.crashes = 0, 0
+        job.leave(event)
 
     @invariant()
     def rows_say_what_the_model_says(self):

@@ -12,7 +12,7 @@ from cad_node.store.deliveries import Deliveries
 from cad_node.store.jobs import ClaimedJob, Jobs
 from cad_node.store.studies import Studies
 from cad_node.store.tables import DeliveryRow
-from tests.store.arrivals import LEASE_S, MODEL, NOW, after, claim, queue_jobs, received, refused_job, results, settle
+from tests.store.arrivals import LEASE_S, MODEL, NOW, after, claim, new_job, queue_jobs, received, refused_job, results, settle
 
 MAX_CRASHES = 2
 MAX_ATTEMPTS = 3
@@ -291,6 +291,63 @@ def test_a_job_that_was_born_refused_can_be_retried(studies, jobs):
     jobs.retry(refused.id, NOW)
 
     assert (claim(jobs).id, jobs.show(refused.id).summary.reason_code) == (refused.id, "")
+
+
+def test_a_retry_of_a_job_in_back_off_makes_it_due_at_once_with_the_attempts_it_has_left(studies, jobs):
+    queue_jobs(studies, 0)
+    job = claim(jobs)
+    jobs.back_off(job, "no memory", after(600), NOW)
+
+    jobs.retry(job.id, after(5))
+
+    events = jobs.show(job.id).events
+    again = claim(jobs, after(5))
+    assert (again.attempt, again.started_at) == (2, NOW)
+    assert [(e.event, e.from_state, e.to_state, e.actor) for e in events][-1] == ("retry", "queued", "queued", "admin")
+
+
+@pytest.mark.parametrize(
+    ("state", "end"),
+    [
+        (JobState.REFUSED, lambda jobs, job: jobs.refuse(job, "too-few-slices", "3 slices", NOW)),
+        (JobState.FAILED, lambda jobs, job: jobs.fail(job, "no memory", NOW)),
+        (JobState.QUARANTINED, lambda jobs, job: jobs.lose_worker("worker", NOW, 1)),
+        (JobState.CANCELLED, lambda jobs, job: jobs.cancel(job.id, NOW)),
+        (JobState.QUEUED, lambda jobs, job: jobs.back_off(job, "no memory", after(600), NOW)),
+    ],
+)
+def test_every_job_of_one_state_is_retried_at_once_and_no_other(studies, jobs, state, end):
+    queue_jobs(studies, 0, 0, 0)
+    ended = [claim(jobs), claim(jobs)]
+    for job in ended:
+        end(jobs, job)
+    other = claim(jobs)
+
+    retried = jobs.retry_all(state, after(1))
+
+    assert retried == 2
+    assert state_of(jobs, other) is JobState.RUNNING
+    assert [claim(jobs, after(1)).id for _ in ended] == [job.id for job in ended]
+    assert jobs.retry_all(state, after(1)) == 0
+
+
+def test_retrying_every_cancelled_job_brings_back_none_that_a_later_revision_superseded(studies, jobs):
+    queue_jobs(studies, 0, 0)
+    studies.index(received(2, "1.2.1", series="1.2.3.1"), NOW)
+    settle(studies, "1.2.1", new_job())
+    for job in jobs.list(JobState.QUEUED):
+        jobs.cancel(job.id, NOW)
+
+    retried = jobs.retry_all(JobState.CANCELLED, NOW)
+
+    assert retried == 2
+    assert [(job.id, job.reason) for job in jobs.list(JobState.CANCELLED)] == [(1, "superseded by revision 2")]
+
+
+@pytest.mark.parametrize("state", [JobState.RUNNING, JobState.DONE])
+def test_retrying_every_running_or_finished_job_is_refused(jobs, state):
+    with pytest.raises(IllegalMove, match=state):
+        jobs.retry_all(state, NOW)
 
 
 @pytest.mark.parametrize("steer", [lambda jobs, job: jobs.cancel(job.id, NOW), lambda jobs, job: jobs.retry(job.id, NOW)])
