@@ -140,6 +140,7 @@ class JobRow(Base):
     __table_args__ = (
         UniqueConstraint("study_instance_uid", "revision", "model_name", "model_version"),
         Index("ix_jobs_claim", "state", desc("priority"), "id"),
+        Index(None, "state", "id"),  # the newest of a state
     )
 
     id: Mapped[int] = mapped_column(_Key, primary_key=True)
@@ -189,6 +190,7 @@ class DeliveryRow(Base):
     __table_args__ = (
         UniqueConstraint("result_id", "destination"),
         Index("ix_deliveries_claim", "state", "destination", "id"),
+        Index(None, "state", "id"),  # the newest of a state
         Index(None, "job_id"),
     )
 

@@ -78,6 +78,7 @@ def upgrade() -> None:
         sa.UniqueConstraint("uid", name="uq_jobs_uid"),
     )
     op.create_index("ix_jobs_claim", "jobs", ["state", sa.desc("priority"), "id"])
+    op.create_index("ix_jobs_state_id", "jobs", ["state", "id"])
     op.create_table(
         "series",
         sa.Column("study_instance_uid", UID, nullable=False),
@@ -144,6 +145,7 @@ def upgrade() -> None:
         sa.UniqueConstraint("result_id", "destination", name="uq_deliveries_result_id"),
     )
     op.create_index("ix_deliveries_claim", "deliveries", ["state", "destination", "id"])
+    op.create_index("ix_deliveries_state_id", "deliveries", ["state", "id"])
     op.create_index("ix_deliveries_job_id", "deliveries", ["job_id"])
     op.create_table(
         "job_events",

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy import event
 
 from cad_node.errors import SettingsError
-from cad_node.lifecycle import JobState
+from cad_node.lifecycle import DeliveryState, JobState
 from cad_node.store.database import Database, DatabaseUnavailable
 from cad_node.store.deliveries import Deliveries
 from cad_node.store.files import OutOfSpace
@@ -223,6 +223,8 @@ def test_no_statement_of_the_main_job_reads_a_whole_table(sqlite):
     jobs.show(job.id)
     studies.list()
     jobs.list()
+    jobs.list(JobState.DONE)
+    deliveries.list(state=DeliveryState.FAILED)
 
     tables = ("studies", "series", "instances", "jobs", "results", "deliveries", "job_events")
     scans = [
@@ -233,6 +235,8 @@ def test_no_statement_of_the_main_job_reads_a_whole_table(sqlite):
     (claiming,) = [steps for sql, steps in plans.items() if "priority DESC" in sql]
     assert any("ix_jobs_claim" in step for step in claiming)
     assert not any("TEMP B-TREE" in step for step in claiming)
+    sorted_listings = [sql for sql, steps in plans.items() if "id DESC" in sql and any("TEMP B-TREE" in step for step in steps)]
+    assert sorted_listings == []
     assert len(plans) > 20
 
 
