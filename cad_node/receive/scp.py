@@ -44,6 +44,7 @@ class StorageScp:
         self._ae = _application_entity(settings, ae_title)
         self._server: Any = None  # pynetdicom's ThreadedAssociationServer, while it listens
         self._connections: dict[Any, socket.socket] = {}  # by pynetdicom's Association
+        self._is_full = False  # the last association was rejected
         self._studies_by_association: dict[Any, set[str]] = {}  # the Study Instance UIDs it brought
 
     def start(self) -> int:
@@ -51,6 +52,8 @@ class StorageScp:
         _let_every_uid_through()
         handlers = [
             (evt.EVT_CONN_OPEN, self._keep_connection),
+            (evt.EVT_ACCEPTED, self._note_room),
+            (evt.EVT_REJECTED, self._note_rejection),
             (evt.EVT_C_STORE, self._store),
             (evt.EVT_RELEASED, self._end),
             (evt.EVT_ABORTED, self._end),
@@ -89,6 +92,16 @@ class StorageScp:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
         self.stop()
+
+    def _note_room(self, _event: Any) -> None:
+        self._is_full = False
+
+    def _note_rejection(self, event: Any) -> None:
+        """Log that the limit is reached, once until there is room again: senders knock every second."""
+        if not self._is_full:
+            limit = self._settings.max_associations
+            log.warning("association.rejected", calling_ae_title=event.assoc.requestor.ae_title, max_associations=limit)
+        self._is_full = True
 
     def _store(self, event: Any) -> int | Dataset:
         """Answer one C-STORE request; whatever goes wrong, the association and its other instances live on."""

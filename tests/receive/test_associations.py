@@ -114,6 +114,24 @@ def test_one_association_too_many_is_rejected_for_now(tmp_path: Path) -> None:
             association.release()
 
 
+def test_rejections_are_logged_once_until_there_is_room_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with opened_front_door(tmp_path / "node", max_associations=1) as small:
+        kept = small.associate()
+        rejected = [small.associate(calling_ae_title="IMPATIENT").is_rejected for _ in range(3)]
+        logged_while_full = capsys.readouterr().out
+        kept.release()
+        wait_until(lambda: not small.scp.open_associations())
+
+        again = small.associate()
+        small.associate(calling_ae_title="ANOTHER")
+
+        again.release()
+    assert rejected == [True, True, True]
+    assert logged_while_full.count("association.rejected") == 1
+    assert "IMPATIENT" in logged_while_full
+    assert "ANOTHER" in capsys.readouterr().out
+
+
 def test_a_silent_association_is_aborted(tmp_path: Path) -> None:
     with opened_front_door(tmp_path / "node", network_timeout_s=1) as impatient:
         association = impatient.associate()
