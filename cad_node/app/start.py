@@ -1,5 +1,6 @@
 """What every process begins with: the rows, the clock, the models that are sound, its own name."""
 
+import os
 import socket
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -31,6 +32,7 @@ def open_store(settings: Settings) -> Store:
 
     Raises SettingsError if it isn't, naming the command to run.
     """
+    os.umask(0o077)  # of the process: what it writes from here on holds patients' data, and is nobody else's to read
     if not settings.database.url:
         settings.node.data_dir.mkdir(parents=True, exist_ok=True)
         upgrade(settings.database_url)
