@@ -57,7 +57,9 @@ class Sender:
     def send_due(self, destination: str, stop: threading.Event = _NEVER) -> int:
         """Send one batch of what is due for `destination`. Returns how many deliveries were claimed."""
         claims = self.deliveries.claim(destination, self.name, self.clock(), self.settings.queue.lease_s, _BATCH)
-        if claims:
+        if not claims:
+            self.deliveries.lose_expired(self.clock())  # nobody else may be there to see a dead sender
+        else:
             with self._heart(claims), closing(self.transports[destination].send([claim.path for claim in claims])) as outcomes:
                 self._settle_each(destination, claims, outcomes, stop)
         return len(claims)

@@ -17,6 +17,7 @@ from cad_node.output.seg import build_seg
 from cad_node.output.sr import build_sr
 from cad_node.pipeline import Task
 from cad_node.settings import Settings
+from cad_node.store.files import clear_temporary
 from cad_node.store.node import node_uid
 from cad_node.worker import ModelKey, Worker
 
@@ -32,6 +33,7 @@ MOST_WAITING = 100_000  # jobs looked at for the models they name
 def run_worker(settings: Settings, device: str, stop: threading.Event) -> None:
     """One device. Raises ProviderMissing if it can't be had."""
     store = open_store(settings)
+    clear_temporary(settings.results_dir)
     Worker(
         name=process_name(f"worker {device}", os.getpid()),
         models=load_models(settings, store, device),

@@ -26,12 +26,13 @@ def print_jobs(console: Console, jobs: "Sequence[JobSummary]") -> None:
 def job_table(jobs: "Sequence[JobSummary]", width: int) -> Table:
     """One row a job, for a terminal of `width` columns."""
     more = width >= WIDE
-    columns: list[str | Column] = [number("job"), narrow("state"), narrow("model"), narrow("study"), narrow("created")]
-    rows = table("Jobs", *columns, number("prio"), *((number("rev"), number("tries")) if more else ()))
+    columns: list[str | Column] = [number("job"), narrow("state"), narrow("model"), narrow("study"), narrow("created"), number("sent")]
+    rows = table("Jobs", *columns, *((number("prio"), number("rev"), number("tries")) if more else ()))
     for job in jobs:
         study = short_uid(job.study_instance_uid, width)
-        also = (job.revision, job.attempt) if more else ()
-        add(rows, job.id, job.state, f"{job.model_name} {job.model_version}", study, job.created_at, job.priority, *also)
+        sent = f"{job.delivered}/{job.deliveries}" if job.deliveries else ""
+        also = (job.priority, job.revision, job.attempt) if more else ()
+        add(rows, job.id, job.state, f"{job.model_name} {job.model_version}", study, job.created_at, sent, *also)
     return rows
 
 

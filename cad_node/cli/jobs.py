@@ -51,15 +51,26 @@ def show_job(job_id: JobId, as_json: AsJson = False) -> None:
     print_one(console, detail)
 
 
-@app.command(epilog="Example, after the PACS was repaired: cad-node jobs retry 7")
-def retry(job_id: JobId) -> None:
-    """Queue a job again that ended without a result; of a finished one, send the deliveries again that failed or were cancelled."""
+@app.command(epilog="Examples: cad-node jobs retry 7\n\nafter a repair: cad-node jobs retry --state failed")
+def retry(
+    job_id: Annotated[int | None, typer.Argument(help="The job's number, as `cad-node jobs list` shows it.", show_default=False)] = None,
+    state: Annotated[
+        JobState | None, typer.Option(help="Every job in this state instead; queued: those that wait after a failure.")
+    ] = None,
+) -> None:
+    """Queue a job again that ended without a result; of a finished one, send what wasn't delivered again."""
     from cad_node.app.start import now
 
+    if (job_id is None) == (state is None):
+        raise typer.BadParameter("name one job by its number, or all of a --state")
     store = existing_store()
+    if state is not None:
+        console.print(f"{store.jobs.retry_all(state, now())} {state} jobs are queued again")
+        return
+    assert job_id is not None
     if store.jobs.show(job_id).summary.state == JobState.DONE:
         if not (count := store.deliveries.retry(job_id, now())):
-            raise CannotNow(f"job {job_id} is done, and none of its deliveries has failed or was cancelled: nothing to retry")
+            raise CannotNow(f"job {job_id} is done, and none of its deliveries has failed, waits or was cancelled: nothing to retry")
         console.print(f"job {job_id}: {count} deliveries are pending again")
         return
     with _explained(job_id, "retry", "retried"):

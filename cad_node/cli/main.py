@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from cad_node import __version__
-from cad_node.cli import config, demo, jobs, models, network, processes, studies, training
+from cad_node.cli import config, deliveries, demo, jobs, models, network, processes, studies, training
 from cad_node.cli.context import run
 
 app = typer.Typer(
@@ -30,6 +30,7 @@ for panel, part in (
         command.rich_help_panel = panel
     app.registered_commands.extend(part.registered_commands)
 app.add_typer(jobs.app, name="jobs", rich_help_panel="See and steer")
+app.add_typer(deliveries.app, name="deliveries", rich_help_panel="See and steer")
 app.add_typer(studies.app, name="studies", rich_help_panel="See and steer")
 app.add_typer(models.app, name="models", rich_help_panel="See and steer")
 app.add_typer(config.app, name="config", rich_help_panel="Set up")

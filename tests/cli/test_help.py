@@ -13,6 +13,7 @@ from tests.cli.conftest import CadNode
 VERBS = {
     *("serve", "scp", "worker", "sender", "demo", "send", "echo", "train", "evaluate", "export"),
     *(f"jobs {verb}" for verb in ("list", "show", "retry", "cancel", "priority", "watch")),
+    *("deliveries list", "deliveries retry"),
     *("studies list", "models list", "models verify", "db upgrade", "config check"),
 }
 

@@ -6,7 +6,7 @@ from cad_node.app.start import Store
 from cad_node.lifecycle import DeliveryState, JobState
 from cad_node.store.jobs import JobSummary
 from tests.cli.conftest import CadNode
-from tests.cli.rows import T0, add_job, claim_delivery, finish_job
+from tests.cli.rows import MODEL, T0, add_job, claim_delivery, finish_job
 
 REFUSAL = ("no-matching-series", "no series fits: modality MR, wanted CT [see the manual]")
 
@@ -83,14 +83,38 @@ def test_retry_queues_a_refused_job_again(cad_node: CadNode, store: Store):
     assert store.jobs.show(job_id).summary.state == JobState.QUEUED
 
 
-def test_retry_of_a_queued_job_says_in_which_states_it_could_be(cad_node: CadNode, store: Store):
+def test_retry_of_a_running_job_says_in_which_states_it_could_be(cad_node: CadNode, store: Store):
     job_id = add_job(store)
+    store.jobs.claim("host/worker cpu/7", [MODEL], T0, 60)
 
     ended = cad_node("jobs", "retry", job_id)
 
     assert ended.status == 1
-    assert ended.err.startswith(f"error: job {job_id} can't be retried now, only while it is refused or failed or quarantined or cancelled")
+    assert ended.err.startswith(f"error: job {job_id} can't be retried now, only while it is queued or refused or failed or quarantined")
     assert ended.err.count("\n") == 1
+
+
+def test_retry_of_a_state_queues_every_job_in_it(cad_node: CadNode, store: Store):
+    refused = [add_job(store, refusal=REFUSAL) for _ in range(2)]
+
+    ended = cad_node("jobs", "retry", "--state", "refused")
+
+    assert (ended.status, ended.out) == (0, "2 refused jobs are queued again\n")
+    assert {store.jobs.show(job_id).summary.state for job_id in refused} == {JobState.QUEUED}
+
+
+def test_retry_wants_a_number_or_a_state_and_not_both(cad_node: CadNode, store: Store):
+    for arguments in ([], [1, "--state", "failed"]):
+        assert cad_node("jobs", "retry", *arguments).status == 2
+
+
+def test_the_list_counts_what_was_sent(cad_node: CadNode, store: Store):
+    finish_job(store, "pacs", "archive")
+    store.deliveries.deliver(claim_delivery(store, "pacs"), "0x0000 success", T0)
+
+    listed = cad_node("jobs", "list")
+
+    assert "1/2" in listed.out
 
 
 def test_retry_of_a_finished_job_sends_what_failed_again(cad_node: CadNode, store: Store):

@@ -1,0 +1,50 @@
+"""deliveries: what was sent where, and what wasn't."""
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from cad_node.cli.context import AsJson, console, existing_store, print_json
+from cad_node.cli.tables import add, listed, narrow, number, short_uid, table
+from cad_node.lifecycle import DeliveryState
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="See and steer the outbox: a delivery is one result for one destination.\n\n"
+    "A delivery is pending, sending, delivered, failed (the destination will never take it) or cancelled.",
+)
+
+
+@app.command("list", epilog="Example: cad-node deliveries list --state failed")
+def list_deliveries(
+    state: Annotated[DeliveryState | None, typer.Option(help="Only deliveries in this state.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="The newest so many.")] = 50,
+    as_json: AsJson = False,
+) -> None:
+    """List deliveries, newest first, with what the destination answered."""
+    deliveries = existing_store().deliveries.list(state=state, limit=limit)
+    if as_json:
+        print_json([asdict(delivery) for delivery in deliveries])
+        return
+    rows = table("Deliveries", number("job"), narrow("destination"), narrow("state"), narrow("object"), number("tries"), narrow("next"))
+    for one in deliveries:
+        due = one.run_after if one.state == DeliveryState.PENDING else None
+        add(rows, one.job_id, one.destination, one.state, short_uid(one.sop_instance_uid, console.width), one.attempt, due)
+    console.print(rows)
+    reasons = [
+        (f"job {one.job_id} to {one.destination}", one.reason) for one in deliveries if one.state != DeliveryState.DELIVERED and one.reason
+    ]
+    if reasons:
+        console.print(listed(dict.fromkeys(reasons), "\nWhy"))
+
+
+@app.command(epilog="Example, after the PACS was repaired: cad-node deliveries retry --destination pacs1")
+def retry(
+    destination: Annotated[str | None, typer.Option(help="Only those to this destination.", show_default=False)] = None,
+) -> None:
+    """Send now what failed or waits for its next attempt; what was cancelled stays so."""
+    from cad_node.app.start import now
+
+    count = existing_store().deliveries.retry_all(now(), destination)
+    console.print(f"{count} deliveries are due now")
