@@ -13,6 +13,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydicom.uid import UID
 
+from cad_node.deliver.statuses import outcome_of
 from cad_node.implementation import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from cad_node.lifecycle import DELIVERY_MOVES, JOB_MOVES, STUDY_MOVES
 from cad_node.receive.presentation import STORAGE_CLASSES, TRANSFER_SYNTAXES
@@ -70,6 +71,29 @@ def status_table() -> str:
     return table(("Status", "Error Comment (0000,0902)"), [(f"0x{code:04X}", comment) for code, comment in rows])
 
 
+# A status of each kind, as it is shown: 0xA7xx stands for every status from 0xA700 to 0xA7FF.
+SCU_STATUSES = {
+    **{
+        f"0x{code:04X}": code
+        for code in (0x0000, 0x0001, 0x0107, 0x0110, 0x0111, 0x0116, 0x0117, 0x0122, 0x0124, 0x0210, 0x0211, 0x0212, 0x0213)
+    },
+    **{f"0x{code >> 8:02X}xx": code for code in (0xA700, 0xA900)},
+    **{f"0x{code:04X}": code for code in (0xB000, 0xB006, 0xB007)},
+    "other 0xBxxx": 0xB123,
+    "0xCxxx": 0xC123,
+    "any other": 0x9999,
+}
+
+
+def delivery_status_table() -> str:
+    outcomes = {shown: outcome_of(code) for shown, code in SCU_STATUSES.items()}
+    rows = [
+        (shown, outcome.reason.partition(" ")[2], "delivered" if outcome.delivered else "tried again" if outcome.retryable else "failed")
+        for shown, outcome in outcomes.items()
+    ]
+    return table(("Status", "Meaning", "The delivery is"), rows)
+
+
 def implementation_table() -> str:
     return table(
         ("", "value"),
@@ -88,6 +112,7 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "storage SOP classes": sop_class_table,
     "transfer syntaxes": transfer_syntax_table,
     "C-STORE statuses": status_table,
+    "delivery statuses": delivery_status_table,
     "implementation": implementation_table,
 }
 DOCUMENTS = ("ARCHITECTURE.md", "docs/configuration.md", "docs/conformance.md")
