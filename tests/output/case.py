@@ -32,7 +32,7 @@ def manifest(title: str) -> Manifest:
             "version": "1.0.0",
             "title": title,
             "manufacturer": "cad_node",
-            "task": "detect",
+            "task": "detect_nodules",
             "objects": ["seg", "sr"],
             "accepts": {
                 "modality": ["CT"],
