@@ -8,6 +8,7 @@ from string import Template
 from tempfile import TemporaryDirectory
 
 import numpy as np
+import onnx
 import onnxruntime
 import torch
 from numpy.typing import NDArray
@@ -78,7 +79,16 @@ def _write_graph(network: nn.Module, patches: NDArray[np.float32], file: Path) -
         )
     if program is None:
         raise ExportError(f"{file}: torch.onnx.export gave no program")
-    program.save(file, external_data=False)
+    onnx.save(_without_traces(program.model_proto), file)
+
+
+def _without_traces(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The graph without the exporter's notes on where in whose source tree each node came from: not to be shipped, nor the same twice."""
+    graph = model.graph
+    for noted in (model, graph, *graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):
+        del noted.metadata_props[:]
+        noted.doc_string = ""
+    return model
 
 
 def _write_golden(network: nn.Module, patches: NDArray[np.float32], folder: Path) -> None:

@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import numpy as np
 import onnxruntime
@@ -39,6 +40,13 @@ def test_exported_folder_is_a_model_folder(folder, checkpoint):
         "model.toml",
         "outputs.npy",
     ]
+
+
+def test_graph_tells_nothing_of_the_machine_that_made_it(folder):
+    content = (folder / "model.onnx").read_bytes()
+
+    assert b"nodule_network.py" not in content
+    assert str(Path.cwd()).encode() not in content
 
 
 @pytest.mark.parametrize("batch", [1, 2, 7, 33])
