@@ -53,16 +53,6 @@ class Axis:
 
 
 @dataclass(frozen=True, slots=True)
-class Measurement:
-    """A number with its meaning and its unit."""
-
-    name: Code
-    value: float
-    unit: Code  # UCUM
-    method: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class Finding:
     label: str  # "Nodule 1", numbered by falling score
     code: Code
@@ -74,7 +64,6 @@ class Finding:
     short_axis: Axis  # perpendicular to long_axis, on the same slice
     volume_mm3: float
     mean_hu: float
-    measurements: tuple[Measurement, ...] = ()  # any beyond those every finding has
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.score <= 1.0:

@@ -28,7 +28,7 @@ class Store:
 
 
 def open_store(settings: Settings) -> Store:
-    """Open the database. The embedded one is made and upgraded on the way; a server's must be current.
+    """Open the database for a process of the node. The embedded one is made and upgraded on the way; a server's must be current.
 
     Raises SettingsError if it isn't, naming the command to run.
     """
@@ -36,6 +36,11 @@ def open_store(settings: Settings) -> Store:
     if not settings.database.url:
         settings.node.data_dir.mkdir(parents=True, exist_ok=True)
         upgrade(settings.database_url)
+    return look_into_store(settings)
+
+
+def look_into_store(settings: Settings) -> Store:
+    """Open a database as it is: a listing doesn't change the tables below a running node. Raises SettingsError if it isn't current."""
     require_current(settings.database_url)
     database = Database(settings.database_url)
     return Store(database, Studies(database), Jobs(database), Deliveries(database))

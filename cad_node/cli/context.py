@@ -60,13 +60,13 @@ def settings() -> Settings:
 
 def existing_store() -> "Store":
     """The rows of a node that has run before. Raises NoDatabase rather than making an empty one in the wrong place."""
-    from cad_node.app.start import open_store
+    from cad_node.app.start import look_into_store
 
     read = settings()
     file = Path(read.database_url.removeprefix("sqlite:///"))
     if not read.database.url and not file.exists():
         raise NoDatabase(f"no database at {file}: no node has run with these settings. Name the node's own with --config FILE")
-    return open_store(read)
+    return look_into_store(read)
 
 
 def print_json(value: Any) -> None:

@@ -8,6 +8,7 @@ from highdicom.sr import (
     CoordinatesForMeasurement,
     FindingSite,
     GraphicTypeValues,
+    Measurement,
     MeasurementsAndQualitativeEvaluations,
     ReferencedSegment,
     SourceImageForRegion,
@@ -15,7 +16,6 @@ from highdicom.sr import (
     TrackingIdentifier,
     VolumetricROIMeasurementsAndQualitativeEvaluations,
 )
-from highdicom.sr import Measurement as MeasurementItem
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
@@ -59,12 +59,11 @@ def _volumetric(finding: Finding, number: int, header: Dataset, run: Run) -> Vol
     )
 
 
-def _volumetric_measurements(finding: Finding, score_meaning: Code) -> list[MeasurementItem]:
+def _volumetric_measurements(finding: Finding, score_meaning: Code) -> list[Measurement]:
     return [
-        MeasurementItem(codes.SCT.Volume, round(finding.volume_mm3, 1), CUBIC_MILLIMETER),
-        MeasurementItem(codes.DCM.AttenuationCoefficient, round(finding.mean_hu, 1), HOUNSFIELD_UNIT, derivation=codes.SCT.Mean),
-        MeasurementItem(score_meaning, round(100 * finding.score, 1), PERCENT),
-        *(MeasurementItem(extra.name, extra.value, extra.unit) for extra in finding.measurements),
+        Measurement(codes.SCT.Volume, round(finding.volume_mm3, 1), CUBIC_MILLIMETER),
+        Measurement(codes.DCM.AttenuationCoefficient, round(finding.mean_hu, 1), HOUNSFIELD_UNIT, derivation=codes.SCT.Mean),
+        Measurement(score_meaning, round(100 * finding.score, 1), PERCENT),
     ]
 
 
@@ -78,14 +77,14 @@ def _planar(finding: Finding, number: int, headers: Sequence[Dataset], run: Run)
     )
 
 
-def _diameter(name: Code, axis: Axis, headers: Sequence[Dataset]) -> MeasurementItem:
+def _diameter(name: Code, axis: Axis, headers: Sequence[Dataset]) -> Measurement:
     source = headers[axis.slice_index]
     line = CoordinatesForMeasurement(
         GraphicTypeValues.POLYLINE,
         np.array(axis.ends_px, np.float32),  # (column, row) pairs, PS3.3 C.18.6.1.2
         SourceImageForRegion(source.SOPClassUID, source.SOPInstanceUID),
     )
-    return MeasurementItem(name, round(axis.length_mm, 2), codes.UCUM.Millimeter, referenced_coordinates=[line])
+    return Measurement(name, round(axis.length_mm, 2), codes.UCUM.Millimeter, referenced_coordinates=[line])
 
 
 def _sites(finding: Finding) -> list[FindingSite]:
