@@ -1,5 +1,6 @@
 """One engine for SQLite and PostgreSQL: how connections are opened, how a transaction begins, and which errors it gives."""
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -100,9 +101,23 @@ def _parse(url: str) -> URL:
 def _prepare_sqlite(connection: Any, _record: object) -> None:  # Any: the driver has no types
     connection.isolation_level = None  # the driver begins nothing by itself; _begin does
     connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_S * 1000}")
-    connection.execute("PRAGMA journal_mode = WAL")
+    _switch_to_wal(connection)
     connection.execute("PRAGMA synchronous = FULL")  # what was committed survives a power cut
     connection.execute("PRAGMA foreign_keys = ON")
+
+
+def _switch_to_wal(connection: Any) -> None:
+    """Only a new file's first connection changes anything; beside others that do the same SQLite says at once that it is locked."""
+    deadline = time.monotonic() + BUSY_TIMEOUT_S
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except pysqlite3.dbapi2.OperationalError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+        else:
+            return
 
 
 def _begin(connection: Connection) -> None:
