@@ -31,12 +31,36 @@ class Region:
 
 
 @dataclass(frozen=True, slots=True)
+class Measurement:
+    """One number as a report states it.
+
+    concept: what is measured; unit: UCUM; method: how (None where the concept says it);
+    derivation: what kind of value of many it is, for instance (373098007, SCT, "Mean").
+    """
+
+    concept: Code
+    value: float
+    unit: Code
+    method: Code | None = None
+    derivation: Code | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """A coded judgement, for instance texture: part-solid."""
+
+    concept: Code
+    value: Code
+
+
+@dataclass(frozen=True, slots=True)
 class Organ:
     """An anatomical structure that was delineated on the way, for instance a lung."""
 
     label: str
     code: Code  # SNOMED CT
     region: Region
+    measurements: tuple[Measurement, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +88,8 @@ class Finding:
     short_axis: Axis  # perpendicular to long_axis, on the same slice
     volume_mm3: float
     mean_hu: float
+    measurements: tuple[Measurement, ...] = ()  # beyond those above
+    evaluations: tuple[Evaluation, ...] = ()
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.score <= 1.0:

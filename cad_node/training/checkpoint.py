@@ -8,8 +8,7 @@ import torch
 from torch import nn
 
 from cad_node.errors import CadNodeError
-from cad_node.training.flip_averaging import FlipAveraged
-from cad_node.training.recipes import Recipe
+from cad_node.training.recipe import Recipe
 
 
 class CheckpointError(CadNodeError):
@@ -21,6 +20,7 @@ class Plan:
     """What a run was asked for; a resumed run must be asked for the same."""
 
     recipe: str
+    member: int
     epochs: int
     seed: int
 
@@ -54,16 +54,26 @@ class Checkpoint:
             raise CheckpointError(f"{file}: not a checkpoint of this version: {exc}; train again") from exc
 
 
-def restore_network(recipe: Recipe, checkpoint: Checkpoint) -> nn.Module:
-    """The trained network as it is served: averaged over mirror images, in evaluation mode.
+def member_folder(run: Path, member: int) -> Path:
+    return run / f"member-{member}"
 
-    Raises CheckpointError if the checkpoint is of another recipe, or of another network.
-    """
-    if checkpoint.plan.recipe != recipe.name:
-        raise CheckpointError(f"the checkpoint is of {checkpoint.plan.recipe}, not of {recipe.name}; name the recipe it was trained with")
+
+def load_members(recipe: Recipe, run: Path) -> list[Checkpoint]:
+    """The best checkpoint of each member. Raises CheckpointError if one is missing or of another recipe."""
+    checkpoints = [Checkpoint.load(member_folder(run, member) / "best.pt") for member in range(recipe.members)]
+    for checkpoint in checkpoints:
+        if checkpoint.plan.recipe != recipe.name:
+            raise CheckpointError(f"{run}: of {checkpoint.plan.recipe}, not of {recipe.name}; name the recipe it was trained with")
+    if len({(checkpoint.plan.seed, checkpoint.plan.epochs) for checkpoint in checkpoints}) > 1:
+        raise CheckpointError(f"{run}: its members were trained with different seeds or epochs; train them again as one run")
+    return checkpoints
+
+
+def restore(recipe: Recipe, checkpoint: Checkpoint) -> nn.Module:
+    """The trained network in evaluation mode. Raises CheckpointError if the weights are of another network."""
     network = recipe.network()
     try:
         network.load_state_dict(checkpoint.network)
     except RuntimeError as exc:
         raise CheckpointError(f"the checkpoint's weights don't fit the network of {recipe.name} as it is now: {exc}; train again") from exc
-    return FlipAveraged(network).eval()
+    return network.eval()

@@ -1,61 +1,65 @@
-"""One pass over the training patches."""
+"""One pass over the training samples."""
 
 import math
 from collections.abc import Callable
 
+import numpy as np
 import torch
-from torch import Generator, Tensor, nn
+from torch import Generator, nn
 
-from cad_node.training.augmentation import augment
-from cad_node.training.patch_set import PatchSet
-
-BATCH = 64
-LEARNING_RATE = 1e-3
+from cad_node.training.recipe import Recipe
+from cad_node.training.samples import Samples
 
 Schedule = Callable[[float], float]  # share of this epoch that is done, 0..1 -> learning rate
 
 
-def batches_in(training: PatchSet) -> int:
-    return math.ceil(len(training.labels) / BATCH)
+def batches_in(samples: Samples, batch: int) -> int:
+    return math.ceil(len(samples) / batch)
 
 
-def train_epoch(
-    network: nn.Module, optimizer: torch.optim.Adam, training: PatchSet, *, seed: int, schedule: Schedule, on_batch: Callable[[], None]
+def train_epoch(  # noqa: PLR0917 - a pass is what these are
+    recipe: Recipe,
+    network: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    samples: Samples,
+    *,
+    seed: int,
+    schedule: Schedule,
+    on_batch: Callable[[], None],
 ) -> float:
-    """Every patch once, in a new order and a new variant; returns the mean loss.
+    """Every sample once, in a new order and a new variant; returns the mean loss. On CUDA in mixed precision.
 
     seed: of this epoch alone: order, variants and drop-out depend on nothing that came before, which makes a resumed run exact.
     """
     torch.manual_seed(seed)  # drop-out
     generator = Generator().manual_seed(seed)
     device = next(network.parameters()).device
-    patches, labels = torch.from_numpy(training.patches), torch.from_numpy(training.labels)
-    loss_of = nn.BCEWithLogitsLoss(pos_weight=_positive_weight(training).to(device))
-    order = torch.randperm(len(labels), generator=generator)
+    scaler = torch.amp.GradScaler(device.type, enabled=device.type == "cuda")
+    order = torch.randperm(len(samples), generator=generator).numpy()
     network.train()
     total = 0.0
-    for batch, chosen in enumerate(torch.split(order, BATCH)):
-        _set_learning_rate(optimizer, schedule(batch / batches_in(training)))
-        varied = augment(patches[chosen].to(device), generator)
-        loss = loss_of(network(varied), labels[chosen].to(device))
+    for number in range(batches_in(samples, recipe.batch)):
+        chosen = order[number * recipe.batch : (number + 1) * recipe.batch]
+        _set_learning_rate(optimizer, schedule(number / batches_in(samples, recipe.batch)))
+        inputs = torch.from_numpy(np.asarray(samples.inputs[chosen], np.float32)).to(device)
+        targets = {name: torch.from_numpy(values[chosen]).to(device) for name, values in samples.targets.items()}
+        inputs, varied = recipe.augment(inputs, targets, generator)
+        with torch.autocast(device.type, enabled=device.type == "cuda"):
+            loss = recipe.loss(network(inputs), varied)
         optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
+        scaler.scale(loss).backward()
+        scaler.step(optimizer)
+        scaler.update()
         total += float(loss.detach()) * len(chosen)
         on_batch()
-    return total / len(labels)
+    return total / len(samples)
 
 
-def cosine_schedule(epoch: int, epochs: int) -> Schedule:
+def cosine_schedule(learning_rate: float, epoch: int, epochs: int) -> Schedule:
     """Falls along a half cosine over the whole run, to a hundredth. epoch: from 1."""
-    return lambda share: LEARNING_RATE * (0.01 + 0.99 * (1 + math.cos(math.pi * (epoch - 1 + share) / epochs)) / 2)
+    return lambda share: learning_rate * (0.01 + 0.99 * (1 + math.cos(math.pi * (epoch - 1 + share) / epochs)) / 2)
 
 
-def _positive_weight(training: PatchSet) -> Tensor:
-    """The positives weigh as much as all the other patches; calibration takes this out of the scores again."""
-    return torch.tensor((len(training.labels) - training.positives) / training.positives)
-
-
-def _set_learning_rate(optimizer: torch.optim.Adam, rate: float) -> None:
+def _set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
     for group in optimizer.param_groups:
         group["lr"] = rate
