@@ -1,9 +1,9 @@
-"""model.toml: which series a model takes, how they are prepared, what its outputs mean, and which objects to build."""
+"""model.toml: a network's graph and numbers; for one that takes studies also which series, what it means, and which objects to build."""
 
 import hashlib
 import re
 import tomllib
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple, Self
@@ -20,8 +20,9 @@ _VERSION = re.compile(r"\d+\.\d+\.\d+")
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length=48)]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+PartKey = Annotated[str, StringConstraints(pattern=rf"^[a-z][a-z0-9_]*/{_VERSION.pattern}$")]
 FileInFolder = Annotated[str, StringConstraints(pattern=r"^\w[\w.-]*(/\w[\w.-]*)*$")]  # below the model's folder
-TaskName = Literal["detect_nodules"]  # keys of TASKS, app/worker.py
+TaskName = Literal["analyse_lungs"]  # keys of TASKS, app/worker.py
 AXIAL_COSINE = 0.98  # least cosine between a slice's normal and the patient's long axis: 11 degrees
 
 
@@ -72,20 +73,29 @@ class Accepts(_Table):
 
 
 class Graph(_Table):
-    """The ONNX file: what goes in, what comes out."""
+    """The ONNX file: what goes in (HU: windowing is inside), what comes out."""
 
     file: FileInFolder = "model.onnx"
     sha256: Sha256
     input: str
     input_shape: tuple[int | str, ...]  # a string names a dynamic axis
-    output: str
+    outputs: tuple[str, ...] = Field(min_length=1)
 
 
-class Patches(_Table):
-    """What is cut from the volume for the network: raw HU, the windowing is inside the graph."""
+class Golden(_Table):
+    """A case that is run each time the model is loaded: inputs, and the outputs by name that they must give."""
 
-    size_px: int
-    batch: int = 32
+    inputs: FileInFolder = "golden/inputs.npy"
+    outputs: FileInFolder = "golden/outputs.npz"
+    tolerance: float = Field(gt=0)
+
+
+class Half(_Table):
+    """The same graph with 16-bit weights and sums; inputs and outputs stay 32-bit. It has a golden case of its own."""
+
+    file: FileInFolder = "model.fp16.onnx"
+    sha256: Sha256
+    golden: Golden
 
 
 class Candidates(_Table):
@@ -96,21 +106,12 @@ class Candidates(_Table):
 
 
 class Output(_Table):
-    """What the network's number means, and from where on a candidate is a finding."""
+    """What the network's number means."""
 
     meaning: Concept
     finding: Concept
     site: Concept
-    threshold: float = Field(ge=0, le=1)
     limit: int = Field(gt=0)  # findings reported at most, best first
-
-
-class Golden(_Table):
-    """A case that is run each time the model is loaded: inputs and the outputs they must give."""
-
-    inputs: FileInFolder = "golden/inputs.npy"
-    outputs: FileInFolder = "golden/outputs.npy"
-    tolerance: float = Field(gt=0)
 
 
 class Choice(NamedTuple):
@@ -121,19 +122,28 @@ class Choice(NamedTuple):
     sentence: str
 
 
-class Manifest(_Table):
+class Part(_Table):
+    """A network: its graph, the numbers that go with it, and the case that guards it."""
+
     name: Name
     version: Annotated[str, StringConstraints(pattern=rf"^{_VERSION.pattern}$")]
     title: str
     manufacturer: str
+    graph: Graph
+    half: Half | None = None
+    parameters: Mapping[str, float] = {}  # thresholds and the like, chosen on validation data
+    golden: Golden
+
+
+class Manifest(Part):
+    """A network that takes studies, with the other networks its task uses."""
+
     task: TaskName
     objects: tuple[ObjectName, ...]
     accepts: Accepts
-    graph: Graph
-    patches: Patches
+    parts: Mapping[Name, PartKey] = {}  # what it is for in the task -> name/version of its folder
     candidates: Candidates
     output: Output
-    golden: Golden
 
     def accepts_series(self, series: Series) -> str:
         """Why this series isn't taken, as a phrase; empty if it is."""
@@ -185,11 +195,20 @@ class Manifest(_Table):
 
 
 @dataclass(frozen=True, slots=True)
+class PartFolder:
+    """A model folder whose model.toml was read and checked."""
+
+    path: Path
+    part: Part
+
+
+@dataclass(frozen=True, slots=True)
 class ModelFolder:
-    """A model folder whose manifest was read and checked."""
+    """The folder of a model that takes studies, and those of its parts, by what they are for."""
 
     path: Path
     manifest: Manifest
+    parts: Mapping[str, PartFolder]
 
     @property
     def key(self) -> tuple[str, str]:
@@ -199,32 +218,55 @@ class ModelFolder:
 def read_models(models_dir: Path, enabled: Collection[str] = ()) -> tuple[tuple[ModelFolder, ...], tuple[ManifestError, ...]]:
     """Every model to run below `models_dir`, and what is wrong with those that can't be.
 
-    enabled: name or name/version; empty takes the newest version of each. One bad folder never hides the others.
+    enabled: name or name/version; empty takes the newest version of each that takes studies. One bad folder never hides the others.
     """
     if not models_dir.is_dir():
         return (), (ManifestError(models_dir, "models.dir", "no such folder"),)
     folders, errors = [], []
     for path in _wanted(models_dir, enabled):
         try:
-            folders.append(ModelFolder(path, read_manifest(path)))
+            part = read_part(path)
+            if isinstance(part, Manifest):
+                folders.append(ModelFolder(path, part, _read_parts(path, part)))
+            elif enabled:
+                raise ManifestError(path / "model.toml", "task", "missing: this is a part of other models; enable one that uses it")
         except ManifestError as error:
             errors.append(error)
     return tuple(folders), tuple(errors)
 
 
+def read_model(folder: Path) -> ModelFolder:
+    """The model that takes studies in `folder`, with its parts. Raises ManifestError naming the file and the key."""
+    part = read_part(folder)
+    if not isinstance(part, Manifest):
+        raise ManifestError(folder / "model.toml", "task", "missing: this is a part of other models")
+    return ModelFolder(folder, part, _read_parts(folder, part))
+
+
+def _read_parts(folder: Path, manifest: Manifest) -> dict[str, PartFolder]:
+    parts = {}
+    for role, key in manifest.parts.items():
+        path = folder.parent.parent / key
+        try:
+            parts[role] = PartFolder(path, read_part(path))
+        except ManifestError as exc:
+            raise ManifestError(folder / "model.toml", f"parts.{role}", f"{key} can't be used: {exc}") from exc
+    return parts
+
+
 def _wanted(models_dir: Path, enabled: Collection[str]) -> list[Path]:
     names = enabled or sorted(path.name for path in models_dir.iterdir() if path.is_dir() and not path.name.startswith("."))
-    return [models_dir / name if "/" in name else _newest(models_dir / name) for name in names]
+    return [models_dir / name if "/" in name else newest_version(models_dir / name) for name in names]
 
 
-def _newest(model: Path) -> Path:
+def newest_version(model: Path) -> Path:
     versions = [path for path in model.iterdir() if _VERSION.fullmatch(path.name)] if model.is_dir() else []
     newest = max(versions, key=lambda path: [int(part) for part in path.name.split(".")], default=None)
-    return newest or model / "0.0.0"  # read_manifest then says that there is no model.toml
+    return newest or model / "0.0.0"  # read_part then says that there is no model.toml
 
 
-def read_manifest(folder: Path) -> Manifest:
-    """Read and check folder/model.toml, and that the ONNX file is the one it was written for.
+def read_part(folder: Path) -> Part:
+    """Read and check folder/model.toml, and that its ONNX files are those it was written for; a Manifest if it names a task.
 
     Raises ManifestError naming the file and the key.
     """
@@ -236,22 +278,24 @@ def read_manifest(folder: Path) -> Manifest:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
         raise ManifestError(file, "-", f"not readable as TOML: {exc}") from exc
     try:
-        manifest = Manifest.model_validate(table)
+        part = (Manifest if "task" in table else Part).model_validate(table)
     except ValidationError as exc:
         first = exc.errors()[0]
         raise ManifestError(file, ".".join(str(part) for part in first["loc"]), first["msg"]) from exc
-    if (manifest.name, manifest.version) != (folder.parent.name, folder.name):
-        raise ManifestError(file, "name", f"says {manifest.name}/{manifest.version}, the folder says {folder.parent.name}/{folder.name}")
-    _check_sha256(folder / manifest.graph.file, manifest.graph.sha256)
-    return manifest
+    if (part.name, part.version) != (folder.parent.name, folder.name):
+        raise ManifestError(file, "name", f"says {part.name}/{part.version}, the folder says {folder.parent.name}/{folder.name}")
+    _check_sha256(folder / part.graph.file, "graph", part.graph.sha256)
+    if part.half:
+        _check_sha256(folder / part.half.file, "half", part.half.sha256)
+    return part
 
 
-def _check_sha256(file: Path, expected: str) -> None:
+def _check_sha256(file: Path, table: str, expected: str) -> None:
     try:
         with file.open("rb") as stream:
             actual = hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError as exc:
-        raise ManifestError(file, "graph.file", str(exc.strerror)) from exc
+        raise ManifestError(file, f"{table}.file", str(exc.strerror)) from exc
     if actual != expected:
         why = f"the file's SHA-256 is {actual}, model.toml says {expected}; restore the file it was released with"
-        raise ManifestError(file, "graph.sha256", why)
+        raise ManifestError(file, f"{table}.sha256", why)

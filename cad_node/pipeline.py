@@ -3,20 +3,19 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from cad_node.errors import Refusal, UnusableSeries
 from cad_node.findings import Findings
 from cad_node.imaging.load import load_volume
 from cad_node.imaging.volume import Volume
+from cad_node.inference.network import Network
 from cad_node.manifest import Manifest
 from cad_node.output.builder import Builder, Run
 from cad_node.study import Study
 
-Score = Callable[[NDArray[np.float32]], NDArray[np.float32]]  # patches (N, 1, P, P), HU -> scores (N,)
-Task = Callable[[Volume, Manifest, Score], Findings]
+Networks = Mapping[str, Network]  # the model's own and those of its parts, by what they are for
+Task = Callable[[Volume, Manifest, Networks], Findings]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +41,9 @@ def prepare(study: Study, series_instance_uid: str | None, manifest: Manifest) -
     return load_volume(series, manifest.accepts.slice_spacing_mm, manifest.accepts.pixel_spacing_mm)
 
 
-def find(volume: Volume, manifest: Manifest, score: Score, tasks: Mapping[str, Task]) -> Findings:
+def find(volume: Volume, manifest: Manifest, networks: Networks, tasks: Mapping[str, Task]) -> Findings:
     """Run the manifest's task. Raises UnusableSeries if the anatomy isn't there."""
-    return tasks[manifest.task](volume, manifest, score)
+    return tasks[manifest.task](volume, manifest, networks)
 
 
 def build(volume: Volume, findings: Findings, run: Run, builders: Mapping[str, Builder]) -> tuple[BuiltObject, ...]:

@@ -19,6 +19,7 @@ from cad_node.errors import CadNodeError, DeviceFailed, LeaseLost, ManifestError
 from cad_node.heart import Heart
 from cad_node.imaging.volume import Volume
 from cad_node.inference.model import Model
+from cad_node.inference.network import Arrays, Network
 from cad_node.lifecycle import backoff_s
 from cad_node.log import get_logger
 from cad_node.output.builder import Builder, Run
@@ -173,7 +174,8 @@ class Worker:
         model, run = self._model(job), self._identity(job)
         infer, find, build = Stopwatch(), Stopwatch(), Stopwatch()
         with find:
-            findings = pipeline.find(volume, model.manifest, infer.around(model.score), self.tasks)
+            networks = {role: TimedNetwork(network, infer) for role, network in model.networks.items()}
+            findings = pipeline.find(volume, model.manifest, networks, self.tasks)
         with build:
             built = pipeline.build(volume, findings, run, self.builders)
             results = [self._write(job, item) for item in built]
@@ -217,14 +219,21 @@ class Stopwatch:
     def __exit__(self, *_: object) -> None:
         self.seconds += monotonic() - self._started
 
-    def around(self, score: pipeline.Score) -> pipeline.Score:
-        """`score`, with its time taken."""
 
-        def timed(patches: NDArray[np.float32]) -> NDArray[np.float32]:
-            with self:
-                return score(patches)
+@dataclass(frozen=True, slots=True)
+class TimedNetwork:
+    """A network whose running time is added up."""
 
-        return timed
+    network: Network
+    stopwatch: Stopwatch
+
+    @property
+    def parameters(self) -> Mapping[str, float]:
+        return self.network.parameters
+
+    def run(self, inputs: NDArray[np.float32]) -> Arrays:
+        with self.stopwatch:
+            return self.network.run(inputs)
 
 
 def describe(error: Exception) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from cad_node.app.start import Store, now, open_store, process_name
 from cad_node.errors import ManifestError
-from cad_node.inference.detect_nodules import detect_nodules
+from cad_node.inference.analyse_lungs import analyse_lungs
 from cad_node.inference.model import Model, load_model
 from cad_node.lifecycle import JobState
 from cad_node.log import get_logger
@@ -24,7 +24,7 @@ from cad_node.worker import ModelKey, Worker
 log = get_logger()
 
 # The plug points, by the key under which model.toml names them.
-TASKS: Mapping[str, Task] = {"detect_nodules": detect_nodules}
+TASKS: Mapping[str, Task] = {"analyse_lungs": analyse_lungs}
 BUILDERS: Mapping[str, Builder] = {"seg": build_seg, "sr": build_sr}
 
 MOST_WAITING = 100_000  # jobs looked at for the models they name
@@ -68,7 +68,7 @@ def load_models(settings: Settings, store: Store, device: str) -> dict[ModelKey,
             loaded[name, version] = failed[0]
     for folder in folders:
         try:
-            loaded[folder.key] = load_model(folder, device, settings.worker.threads)
+            loaded[folder.key] = load_model(folder, device, settings.worker.threads, half=settings.worker.precision == "fp16")
             log.info("model.ready", model="/".join(folder.key), device=device)
         except ManifestError as error:
             loaded[folder.key] = error

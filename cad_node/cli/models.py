@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -24,6 +24,7 @@ class Row:
     task: str
     modality: tuple[str, ...]
     objects: tuple[str, ...]
+    parts: tuple[str, ...]
     path: str
 
 
@@ -48,8 +49,9 @@ def list_models(as_json: AsJson = False) -> None:
 @app.command(epilog="Example, on a GPU: cad-node models verify --device cuda:0")
 def verify(
     device: Annotated[str, typer.Option(help="cpu, cuda:0, tensorrt:0 or openvino.")] = "cpu",
+    precision: Annotated[Literal["fp32", "fp16"], typer.Option(help="fp16: the 16-bit graphs where there are some.")] = "fp32",
 ) -> None:
-    """Load every model on DEVICE and run its golden case; exits with 1 if any fails, naming the file and the key."""
+    """Load every model with its parts on DEVICE and run their golden cases; exits with 1 if any fails, naming the file and the key."""
     from cad_node.inference.model import load_model
     from cad_node.manifest import read_models
 
@@ -58,11 +60,12 @@ def verify(
     failed = list(errors)
     for folder in folders:
         try:
-            load_model(folder, device, chosen.worker.threads)
+            load_model(folder, device, chosen.worker.threads, half=precision == "fp16")
         except ManifestError as error:
             failed.append(error)
         else:
-            console.print(f"[green]ok[/] {folder.manifest.name} {folder.manifest.version} on {device}: SHA-256, graph and golden case")
+            networks = ", ".join(["/".join(folder.key), *folder.manifest.parts.values()])
+            console.print(f"[green]ok[/] SHA-256, graph and golden case on {device}: {networks}")
     _report(failed)
     if not folders and not failed:
         typer.echo(f"no model in {chosen.models.dir}: it holds no <name>/<version>/model.toml", err=True)
@@ -71,8 +74,8 @@ def verify(
 
 def _row(folder: "ModelFolder") -> Row:
     manifest = folder.manifest
-    takes, makes = manifest.accepts.modality, manifest.objects
-    return Row(manifest.name, manifest.version, manifest.title, manifest.task, takes, makes, str(folder.path))
+    takes, makes, parts = manifest.accepts.modality, manifest.objects, tuple(manifest.parts.values())
+    return Row(manifest.name, manifest.version, manifest.title, manifest.task, takes, makes, parts, str(folder.path))
 
 
 def _report(errors: Sequence[ManifestError]) -> None:

@@ -14,10 +14,19 @@ _SHORT_UID = 18
 _NAMED_FILES = 3
 
 
-def table(title: str, *columns: str | Column) -> Table:
+def table(title: str, *columns: str | Column, caption: str | None = None) -> Table:
     """A table without lines: they would take a fifth of a narrow terminal."""
     return Table(
-        *columns, title=title, title_justify="left", title_style="bold", header_style="dim", box=None, padding=(0, 2, 0, 0), pad_edge=False
+        *columns,
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        caption=caption,
+        caption_justify="left",
+        header_style="dim",
+        box=None,
+        padding=(0, 2, 0, 0),
+        pad_edge=False,
     )
 
 

@@ -1,19 +1,27 @@
-"""train, evaluate, export: how the shipped models are made again."""
+"""train, evaluate, export, report: how the shipped models are made again."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cad_node.cli.context import console
+from cad_node.cli.tables import add, narrow, table
 from cad_node.errors import CadNodeError
+
+if TYPE_CHECKING:
+    from cad_node.training.metrics import Metrics
 
 app = typer.Typer()
 
+RUNS = Path("build/training")
+
 ModelName = Annotated[str, typer.Argument(help="A trainable model, for instance lung_nodule_ct.")]
-Data = Annotated[Path, typer.Option("--data", help="Folder (or archive) of the training data.")]
+Data = Annotated[Path, typer.Option("--data", help="Folder (or archive) of the training data, in any format that the model reads.")]
+Run = Annotated[Path | None, typer.Option("--run", help="Folder of the training run; build/training/MODEL if left out.")]
+ModelsDir = Annotated[Path, typer.Option(help="Folder of model folders.")]
 
 
 class TrainingMissing(CadNodeError):
@@ -25,47 +33,73 @@ def train(
     model: ModelName,
     data: Data,
     *,
-    out: Annotated[Path, typer.Option("--out", help="Folder for checkpoints and logs.")] = Path("build/training"),
-    epochs: Annotated[int, typer.Option(min=1, help="At most so many; training stops early when validation no longer gains.")] = 30,
+    run: Run = None,
+    member: Annotated[list[int] | None, typer.Option(help="Train only this member of the ensemble (from 0); repeatable.")] = None,
+    epochs: Annotated[int, typer.Option(min=0, help="At most so many; 0 takes the recipe's. Training stops early on validation.")] = 0,
     seed: Annotated[int, typer.Option(help="Of every random choice.")] = 1,
-    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
-    resume: Annotated[bool, typer.Option(help="Go on from the last checkpoint in OUT.")] = False,
+    device: Annotated[str, typer.Option(help="cpu or cuda; on cuda in mixed precision.")] = "cpu",
+    resume: Annotated[bool, typer.Option(help="Go on from the last checkpoints of the run.")] = False,
 ) -> None:
-    """Train MODEL on the training split in DATA, watched on its validation split."""
+    """Train MODEL on the training split in DATA, watched on its validation split; TensorBoard shows the run's folder."""
     with _training_extra():
         from cad_node.training.recipes import find_recipe
         from cad_node.training.train import train as train_recipe
-    checkpoint = train_recipe(find_recipe(model), data, out, epochs=epochs, seed=seed, device=device, resume=resume)
-    console.print(f"best checkpoint: {checkpoint}\nnext: cad-node evaluate {model} --checkpoint {checkpoint} --data {data}")
+    recipe = find_recipe(model)
+    out = train_recipe(recipe, data, run or RUNS / model, members=member or (), epochs=epochs, seed=seed, device=device, resume=resume)
+    console.print(f"checkpoints in {out}\nnext: cad-node evaluate {model} --data {data}")
 
 
-@app.command(epilog="Example: cad-node evaluate lung_nodule_ct --checkpoint build/training/best.pt --data /data/luna16_patches2d")
-def evaluate(
-    model: ModelName,
-    checkpoint: Annotated[Path, typer.Option(help="What `train` wrote.")],
-    data: Data,
-) -> None:
-    """Measure a checkpoint of MODEL once on the test split; writes metrics.json beside it."""
+@app.command(epilog="Example: cad-node evaluate lung_nodule_ct --data /data/luna16_patches2d")
+def evaluate(model: ModelName, data: Data, run: Run = None) -> None:
+    """Choose MODEL's parameters on validation data and measure it once on the test split; writes metrics.json and pictures to the run."""
     with _training_extra():
         from cad_node.training.evaluate import evaluate as evaluate_recipe
         from cad_node.training.recipes import find_recipe
-    console.print(evaluate_recipe(find_recipe(model), checkpoint, data))
-    console.print(f"next: cad-node export {model} --checkpoint {checkpoint} --version X.Y.Z")
+    recipe = find_recipe(model)
+    _print(evaluate_recipe(recipe, run or RUNS / model, data))
+    console.print(f"next: cad-node export {model} --version X.Y.Z --data {data}")
 
 
-@app.command(epilog="Example: cad-node export lung_nodule_ct --checkpoint build/training/best.pt --version 1.1.0")
+@app.command(epilog="Example: cad-node export lung_nodule_ct --version 2.1.0 --data /data/luna16_patches2d")
 def export(
     model: ModelName,
-    checkpoint: Annotated[Path, typer.Option(help="What `train` wrote, with metrics.json beside it.")],
     version: Annotated[str, typer.Option(help="Version of the model folder to write.")],
-    models_dir: Annotated[Path, typer.Option(help="Folder of model folders.")] = Path("models"),
+    data: Annotated[Path | None, typer.Option("--data", help="Compare graph and network on real inputs of this data too.")] = None,
+    run: Run = None,
+    models_dir: ModelsDir = Path("models"),
 ) -> None:
-    """Write MODEL as a model folder: ONNX graph with its preprocessing, manifest, golden case and card."""
+    """Write MODEL as a model folder: ONNX graphs (32 and 16 bit) with their preprocessing, manifest, golden cases and card."""
     with _training_extra():
         from cad_node.training.export import export as export_recipe
         from cad_node.training.recipes import find_recipe
-    folder = export_recipe(find_recipe(model), checkpoint, checkpoint.parent / "metrics.json", models_dir, version)
+    folder = export_recipe(find_recipe(model), run or RUNS / model, models_dir, version, data)
     console.print(f"wrote {folder}; check it with: cad-node models verify")
+
+
+@app.command(epilog="Example: cad-node report lung_nodule_ct")
+def report(model: ModelName, models_dir: ModelsDir = Path("models")) -> None:
+    """Show what was measured of MODEL's newest version, and write its MODEL_CARD.md again from metrics.json."""
+    with _training_extra():
+        from cad_node.manifest import newest_version
+        from cad_node.training.export import write_card
+        from cad_node.training.recipes import find_recipe
+    folder = newest_version(models_dir / model)
+    _print(write_card(find_recipe(model), folder))
+    console.print(f"wrote {folder / 'MODEL_CARD.md'}")
+
+
+def _print(metrics: "Metrics") -> None:
+    from cad_node.training.card import value_with_interval
+
+    figures = table(f"{metrics.recipe}: measured", "figure", narrow("data"), narrow("value (95 % CI)"), narrow("of"))
+    for figure in metrics.evaluation.figures:
+        add(figures, figure.name, figure.split, value_with_interval(figure), f"{figure.count:,} {figure.of}")
+    console.print(figures)
+    for one in metrics.evaluation.tables:
+        shown = table(one.title, *one.columns, caption=one.note or None)
+        for row in one.rows:
+            add(shown, *row)
+        console.print(shown)
 
 
 @contextmanager

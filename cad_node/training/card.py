@@ -1,37 +1,40 @@
-"""MODEL_CARD.md: the recipe's text with the measured figures in it."""
+"""MODEL_CARD.md: the recipe's text with everything that was measured in it."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from string import Template
 
-from cad_node.training.metrics import MIN_SENSITIVITY, Metrics, SplitMetrics
+from cad_node.training.metrics import Evaluation, Figure, Metrics, Table
 
 
 def fill_card(text: Path, metrics: Metrics, version: str) -> str:
     """The card's text at `text`, its ${places} filled."""
     return Template(text.read_text(encoding="utf-8")).substitute(
         version=version,
-        epochs=metrics.epochs,
-        best_epoch=metrics.best_epoch,
         seed=metrics.seed,
-        threshold=f"{metrics.threshold:.4f}",
-        min_sensitivity=f"{MIN_SENSITIVITY:.2f}",
-        specificity=f"{metrics.validation.specificity:.2f}",
-        metrics="\n".join([_row("validation", metrics.validation), _row("test", metrics.test)]),
-        test_auc=f"{metrics.test.roc_auc:.3f}",
-        training_sha256=metrics.training_sha256,
-        validation_sha256=metrics.validation.sha256,
-        test_sha256=metrics.test.sha256,
+        epochs=", ".join(str(epoch) for epoch in metrics.epochs),
+        data_sha256="\n".join(f"- {split}: `{sha256}`" for split, sha256 in metrics.data_sha256.items()),
+        figures=_figures(metrics.evaluation),
+        tables="\n\n".join(_table(table) for table in metrics.evaluation.tables),
+        pictures="\n\n".join(f"![{picture.title}](pictures/{picture.file})" for picture in metrics.evaluation.pictures),
     )
 
 
-def _row(name: str, split: SplitMetrics) -> str:
-    low, high = split.roc_auc_ci95
-    cells = (
-        name,
-        f"{split.patches:,} ({split.positives} nodules)",
-        f"{split.roc_auc:.4f} ({low:.4f} to {high:.4f})",
-        f"{split.sensitivity:.3f}",
-        f"{split.specificity:.3f}",
-        f"{split.ece:.3f}",
-    )
-    return f"| {' | '.join(cells)} |"
+def _figures(evaluation: Evaluation) -> str:
+    rows = [(figure.name, figure.split, value_with_interval(figure), f"{figure.count:,} {figure.of}") for figure in evaluation.figures]
+    return _rows(("figure", "data", "value (95 % CI)", "of"), rows)
+
+
+def value_with_interval(figure: Figure) -> str:
+    interval = f" ({figure.ci95[0]:.4g} to {figure.ci95[1]:.4g})" if figure.ci95 else ""
+    return f"{figure.value:.4g}{interval}"
+
+
+def _table(table: Table) -> str:
+    note = f"\n\n{table.note}" if table.note else ""
+    return f"**{table.title}**\n\n{_rows(table.columns, table.rows)}{note}"
+
+
+def _rows(columns: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    lines = [columns, ("---",) * len(columns), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

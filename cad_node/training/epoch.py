@@ -17,7 +17,7 @@ def batches_in(samples: Samples, batch: int) -> int:
     return math.ceil(len(samples) / batch)
 
 
-def train_epoch(  # noqa: PLR0917 - a pass is what these are
+def train_epoch(
     recipe: Recipe,
     network: nn.Module,
     optimizer: torch.optim.Optimizer,
@@ -47,7 +47,7 @@ def train_epoch(  # noqa: PLR0917 - a pass is what these are
         with torch.autocast(device.type, enabled=device.type == "cuda"):
             loss = recipe.loss(network(inputs), varied)
         optimizer.zero_grad()
-        scaler.scale(loss).backward()
+        scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         scaler.step(optimizer)
         scaler.update()
         total += float(loss.detach()) * len(chosen)

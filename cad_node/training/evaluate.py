@@ -1,40 +1,27 @@
-"""Measure a checkpoint: calibrate and choose the threshold on validation, then read the test split, once."""
+"""Measure a training run: the recipe chooses its parameters on validation data and reads the test split, once."""
 
 from pathlib import Path
 
-from cad_node.training.calibration import fit_calibration
-from cad_node.training.checkpoint import Checkpoint, restore_network
-from cad_node.training.metrics import Metrics, choose_threshold, measure, write_metrics
-from cad_node.training.patch_set import Split
-from cad_node.training.recipes import Recipe
-from cad_node.training.scoring import score_logits
+from cad_node.training.checkpoint import load_members, restore
+from cad_node.training.metrics import Metrics, write_metrics
+from cad_node.training.recipe import Recipe, Trained
 
 
-def evaluate(recipe: Recipe, checkpoint: Path, data: Path) -> Metrics:
-    """Metrics of the checkpoint's network, also written as metrics.json beside the checkpoint.
+def evaluate(recipe: Recipe, run: Path, data: Path) -> Metrics:
+    """Metrics of the run's members, also written as run/metrics.json, with the pictures in run/pictures.
 
     Raises CheckpointError, DataError.
     """
-    state = Checkpoint.load(checkpoint)
-    network = restore_network(recipe, state)
-    validation = recipe.read(data, Split.VALIDATION)
-    logits = score_logits(network, validation.patches)
-    calibration = fit_calibration(logits, validation.labels)
-    validation_scores = calibration.scores(logits)
-    threshold = choose_threshold(validation.labels, validation_scores)
-    test = recipe.read(data, Split.TEST)
-    test_scores = calibration.scores(score_logits(network, test.patches))
+    checkpoints = load_members(recipe, run)
+    pictures = run / "pictures"
+    pictures.mkdir(exist_ok=True)
+    evaluation = recipe.evaluate(Trained([restore(recipe, checkpoint) for checkpoint in checkpoints], data, pictures))
     metrics = Metrics(
         recipe=recipe.name,
-        epochs=state.plan.epochs,
-        best_epoch=state.epoch,
-        seed=state.plan.seed,
-        training_sha256=state.data_sha256[Split.TRAIN],
-        calibration_scale=calibration.scale,
-        calibration_offset=calibration.offset,
-        threshold=threshold,
-        validation=measure(validation.labels, validation_scores, threshold, validation.sha256),
-        test=measure(test.labels, test_scores, threshold, test.sha256),
+        seed=checkpoints[0].plan.seed,
+        epochs=tuple(checkpoint.epoch for checkpoint in checkpoints),
+        data_sha256=checkpoints[-1].data_sha256,
+        evaluation=evaluation,
     )
-    write_metrics(metrics, checkpoint.parent / "metrics.json")
+    write_metrics(metrics, run / "metrics.json")
     return metrics

@@ -61,12 +61,11 @@ class Evaluation:
 
 @dataclass(frozen=True, slots=True)
 class Metrics:
-    """epochs: the best epoch of each member. data_sha256: of each split as it was read."""
+    """epochs: the best epoch of each member. data_sha256: of each split that the last member was trained on."""
 
     recipe: str
     seed: int
     epochs: tuple[int, ...]
-    data: str  # name of the data set's format
     data_sha256: Mapping[str, str]
     evaluation: Evaluation
 

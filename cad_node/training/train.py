@@ -45,7 +45,7 @@ class _Run:
         return len(self.history) >= min(self.plan.epochs, best["epoch"] + self.recipe.patience)
 
 
-def train(  # noqa: PLR0917 - what a run is
+def train(
     recipe: Recipe,
     data: Path,
     out: Path,
@@ -63,11 +63,13 @@ def train(  # noqa: PLR0917 - what a run is
     Raises DataError, CheckpointError.
     """
     for member in members or range(recipe.members):
-        _train_member(recipe, data, member_folder(out, member), Plan(recipe.name, member, epochs or recipe.epochs, seed), device, resume)
+        _train_member(
+            recipe, data, member_folder(out, member), Plan(recipe.name, member, epochs or recipe.epochs, seed), device=device, resume=resume
+        )
     return out
 
 
-def _train_member(recipe: Recipe, data: Path, folder: Path, plan: Plan, device: str, resume: bool) -> None:  # noqa: FBT001, PLR0917
+def _train_member(recipe: Recipe, data: Path, folder: Path, plan: Plan, *, device: str, resume: bool) -> None:
     if not resume and (folder / "last.pt").exists():
         raise CheckpointError(f"{folder}: holds a run already; resume it or name another folder")
     run = _start(recipe, plan, data, device)
