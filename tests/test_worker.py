@@ -15,22 +15,23 @@ from pydicom.sr.coding import Code
 
 from cad_node.errors import DeviceFailed, ManifestError, Refusal, UnusableSeries
 from cad_node.findings import Findings, Organ, Region
-from cad_node.inference.model import load_model
+from cad_node.inference.model import OWN, Model
+from cad_node.inference.network import load_network
 from cad_node.lifecycle import DeliveryState, JobState
-from cad_node.manifest import ModelFolder, read_manifest
+from cad_node.manifest import PartFolder, read_model, read_part
 from cad_node.output.seg import build_seg
 from cad_node.output.sr import build_sr
 from cad_node.settings import Queue
-from cad_node.shipped import shipped
 from cad_node.store.database import Database, DatabaseUnavailable
 from cad_node.store.files import OutOfSpace
 from cad_node.store.jobs import JobDetail, Jobs
 from cad_node.store.studies import NewJob, ReceivedInstance, Studies
 from cad_node.worker import Worker, describe
 from tests.factory import ct_study, save_study
+from tests.shipped_models import LUNG_NODULES
 
-KEY = ("lung_nodule_ct", "1.0.0")
-MODEL = load_model(ModelFolder(path := shipped("models") / "lung_nodule_ct" / "1.0.0", read_manifest(path)), "cpu", threads=1)
+KEY = ("lung_nodule_ct", LUNG_NODULES.name)
+MODEL = Model(read_model(LUNG_NODULES).manifest, {OWN: load_network(PartFolder(LUNG_NODULES, read_part(LUNG_NODULES)), "cpu", threads=1)})
 
 
 class Clock:
@@ -43,7 +44,7 @@ class Clock:
         return datetime.now(UTC) + self.ahead
 
 
-def one_organ(volume, manifest, score) -> Findings:
+def one_organ(volume, manifest, networks) -> Findings:
     """A task that finds no nodule and delineates the box of the factory's study."""
     return Findings((), (Organ("Left lung", Code("44029006", "SCT", "Left lung"), Region((0, 16, 16), np.ones((4, 32, 32), bool))),))
 
@@ -58,7 +59,7 @@ def worker(database: Database, tmp_path: Path, clock: Clock) -> Worker:
     return Worker(
         name="worker under test",
         models={KEY: MODEL},
-        tasks={"detect_nodules": one_organ},
+        tasks={"analyse_lungs": one_organ},
         builders={"seg": build_seg, "sr": build_sr},
         objects_by_destination={"pacs1": ("seg", "sr"), "pacs2": ("sr",)},
         studies=Studies(database),
@@ -111,7 +112,7 @@ def end_of(worker: Worker, job_id: int) -> JobDetail:
 
 
 def failing(error: Exception) -> Callable[..., Findings]:
-    def task(volume, manifest, score) -> Findings:
+    def task(volume, manifest, networks) -> Findings:
         raise error
 
     return task
@@ -142,13 +143,13 @@ def test_a_study_the_model_cannot_take_is_refused_with_a_code_and_a_sentence(wor
 def test_anatomy_that_is_not_there_is_a_refusal_too(worker, queue_study):
     task = failing(UnusableSeries(Refusal.ANATOMY_NOT_FOUND, "1.2.3", "no lungs"))
 
-    job = end_of(replace(worker, tasks={"detect_nodules": task}), queue_study())
+    job = end_of(replace(worker, tasks={"analyse_lungs": task}), queue_study())
 
     assert (job.summary.state, job.summary.reason_code) == (JobState.REFUSED, Refusal.ANATOMY_NOT_FOUND)
 
 
 def test_a_failure_is_tried_again_later_and_fails_after_the_last_attempt(worker, clock, queue_study):
-    broken = replace(worker, tasks={"detect_nodules": failing(ValueError("patient Doe^John"))})
+    broken = replace(worker, tasks={"analyse_lungs": failing(ValueError("patient Doe^John"))})
     job_id = queue_study()
 
     first = end_of(broken, job_id)
@@ -174,11 +175,11 @@ def test_a_model_that_cannot_be_loaded_leaves_its_reason_on_the_job(worker, queu
 def test_the_result_of_a_job_that_was_cancelled_meanwhile_is_discarded(worker, queue_study):
     job_id = queue_study()
 
-    def cancelled_meanwhile(volume, manifest, score) -> Findings:
+    def cancelled_meanwhile(volume, manifest, networks) -> Findings:
         worker.jobs.cancel(job_id, worker.clock())
-        return one_organ(volume, manifest, score)
+        return one_organ(volume, manifest, networks)
 
-    job = end_of(replace(worker, tasks={"detect_nodules": cancelled_meanwhile}), job_id)
+    job = end_of(replace(worker, tasks={"analyse_lungs": cancelled_meanwhile}), job_id)
 
     assert job.summary.state == JobState.CANCELLED
     assert job.results == ()
@@ -186,12 +187,12 @@ def test_the_result_of_a_job_that_was_cancelled_meanwhile_is_discarded(worker, q
 
 
 def test_a_job_that_runs_longer_than_its_lease_is_kept_alive_by_the_heartbeat(worker, queue_study):
-    def slow(volume, manifest, score) -> Findings:
+    def slow(volume, manifest, networks) -> Findings:
         time.sleep(1.8)
         assert worker.jobs.lose_expired(worker.clock(), 2) == []
-        return one_organ(volume, manifest, score)
+        return one_organ(volume, manifest, networks)
 
-    job = end_of(replace(worker, tasks={"detect_nodules": slow}), queue_study())
+    job = end_of(replace(worker, tasks={"analyse_lungs": slow}), queue_study())
 
     assert job.summary.state == JobState.DONE
 
@@ -200,14 +201,14 @@ def test_the_next_study_is_loaded_while_the_present_one_is_analysed(worker, queu
     first, second = queue_study(), queue_study()
     seen, stop = [], threading.Event()
 
-    def look_at_the_other(volume, manifest, score) -> Findings:
+    def look_at_the_other(volume, manifest, networks) -> Findings:
         time.sleep(0.5)
         seen.append(worker.jobs.show(second).summary.state)
         if len(seen) == 2:
             stop.set()
-        return one_organ(volume, manifest, score)
+        return one_organ(volume, manifest, networks)
 
-    replace(worker, tasks={"detect_nodules": look_at_the_other}).run(stop)
+    replace(worker, tasks={"analyse_lungs": look_at_the_other}).run(stop)
 
     assert seen[0] == JobState.RUNNING
     assert {worker.jobs.show(job).summary.state for job in (first, second)} == {JobState.DONE}
@@ -219,14 +220,14 @@ def test_a_job_that_has_lost_a_worker_runs_alone(worker, queue_study):
     worker.jobs.lose_worker("a worker that died", worker.clock(), 2)
     seen, stop = [], threading.Event()
 
-    def look_at_the_other(volume, manifest, score) -> Findings:
+    def look_at_the_other(volume, manifest, networks) -> Findings:
         time.sleep(0.3)
         seen.append({job: worker.jobs.show(job).summary.state for job in (suspect, innocent)})
         if len(seen) == 2:
             stop.set()
-        return one_organ(volume, manifest, score)
+        return one_organ(volume, manifest, networks)
 
-    replace(worker, tasks={"detect_nodules": look_at_the_other}).run(stop)
+    replace(worker, tasks={"analyse_lungs": look_at_the_other}).run(stop)
 
     assert seen[0] == {suspect: JobState.RUNNING, innocent: JobState.QUEUED}
 
@@ -235,12 +236,12 @@ def test_stopping_finishes_the_present_job_and_gives_the_prepared_one_back(worke
     first, second = queue_study(), queue_study()
     stop = threading.Event()
 
-    def stop_meanwhile(volume, manifest, score) -> Findings:
+    def stop_meanwhile(volume, manifest, networks) -> Findings:
         time.sleep(0.5)  # the other is prepared by now
         stop.set()
-        return one_organ(volume, manifest, score)
+        return one_organ(volume, manifest, networks)
 
-    replace(worker, tasks={"detect_nodules": stop_meanwhile}).run(stop)
+    replace(worker, tasks={"analyse_lungs": stop_meanwhile}).run(stop)
 
     assert worker.jobs.show(first).summary.state == JobState.DONE
     given_back = worker.jobs.show(second).summary
@@ -292,19 +293,19 @@ def test_two_workers_share_a_queue_and_every_job_is_done_once(worker, queue_stud
 def test_a_device_that_fails_ends_the_process_and_blames_no_job(worker, queue_study):
     first, second = queue_study(), queue_study()
 
-    def fail(volume, manifest, score) -> Findings:
+    def fail(volume, manifest, networks) -> Findings:
         time.sleep(0.5)  # the other is prepared by now
         raise DeviceFailed("CUDAExecutionProvider: RuntimeException")
 
     with pytest.raises(DeviceFailed):
-        replace(worker, tasks={"detect_nodules": fail}).run(threading.Event())
+        replace(worker, tasks={"analyse_lungs": fail}).run(threading.Event())
 
     assert [worker.jobs.show(job).summary.state for job in (first, second)] == [JobState.QUEUED, JobState.QUEUED]
     assert [worker.jobs.show(job).summary.crashes for job in (first, second)] == [0, 0]
 
 
 def test_trouble_that_passes_never_fails_a_job(worker, clock, queue_study):
-    full = replace(worker, tasks={"detect_nodules": failing(OutOfSpace("no space left in results"))})
+    full = replace(worker, tasks={"analyse_lungs": failing(OutOfSpace("no space left in results"))})
     job_id = queue_study()
 
     for _ in range(worker.queue.max_attempts + 1):

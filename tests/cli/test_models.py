@@ -6,32 +6,33 @@ from pathlib import Path
 
 import pytest
 
-from cad_node.shipped import shipped
+from cad_node.manifest import read_model
 from tests.cli.conftest import CadNode
-
-SHIPPED = shipped("models") / "lung_nodule_ct" / "1.0.0"
+from tests.shipped_models import LUNG_NODULES, MODELS
 
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch) -> Path:
-    """A copy of the shipped model, which the node is told to run."""
+    """A copy of the shipped model and its parts, which the node is told to run."""
     monkeypatch.setenv("CAD_NODE_MODELS__DIR", str(tmp_path / "models"))
-    return shutil.copytree(SHIPPED, tmp_path / "models" / "lung_nodule_ct" / "1.0.0")
+    for key in read_model(LUNG_NODULES).manifest.parts.values():
+        shutil.copytree(MODELS / key, tmp_path / "models" / key)
+    return shutil.copytree(LUNG_NODULES, tmp_path / "models" / LUNG_NODULES.parent.name / LUNG_NODULES.name)
 
 
 def test_models_are_listed_with_what_they_take_and_make(cad_node: CadNode, folder: Path):
     (row,) = cad_node("models", "list", "--json").document
 
-    assert (row["name"], row["version"], row["modality"], row["objects"]) == ("lung_nodule_ct", "1.0.0", ["CT"], ["seg", "sr"])
+    assert (row["name"], row["version"], row["modality"], row["objects"]) == ("lung_nodule_ct", LUNG_NODULES.name, ["CT"], ["seg", "sr"])
     assert row["path"] == str(folder)
-    assert "lung_nodule_ct 1.0.0" in cad_node("models", "list").out
+    assert f"lung_nodule_ct {LUNG_NODULES.name}" in cad_node("models", "list").out
 
 
 def test_a_sound_model_is_verified(cad_node: CadNode, folder: Path):
     verified = cad_node("models", "verify")
 
     assert (verified.status, verified.err) == (0, "")
-    assert verified.out.startswith("ok lung_nodule_ct 1.0.0 on cpu")
+    assert verified.out.startswith(f"ok SHA-256, graph and golden case on cpu: lung_nodule_ct/{LUNG_NODULES.name}, lung_segmentation_ct/")
 
 
 def test_a_changed_graph_fails_naming_file_and_key(cad_node: CadNode, folder: Path):
@@ -68,7 +69,8 @@ def test_a_device_that_this_machine_lacks_is_an_error_in_one_line(cad_node: CadN
 
 
 def test_a_folder_without_models_is_a_failure_that_says_so(cad_node: CadNode, folder: Path):
-    shutil.rmtree(folder.parent)
+    shutil.rmtree(folder.parents[1])
+    folder.parents[1].mkdir()
 
     verified = cad_node("models", "verify")
 

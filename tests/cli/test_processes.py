@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from cad_node.shipped import shipped
 from tests.cli.processes import running, wait_until, write_config
+from tests.shipped_models import LUNG_NODULES
 
 
 @pytest.mark.slow
@@ -42,7 +42,7 @@ def test_serve_ends_with_its_supervisor_when_it_is_told_to(tmp_path: Path):
 
 @pytest.mark.slow
 def test_a_broken_model_is_named_in_the_log_and_the_node_runs_without_it(tmp_path: Path):
-    broken = shutil.copytree(shipped("models") / "lung_nodule_ct" / "1.0.0", tmp_path / "models" / "lung_nodule_ct" / "1.0.0")
+    broken = shutil.copytree(LUNG_NODULES, tmp_path / "models" / LUNG_NODULES.parent.name / LUNG_NODULES.name)
     with (broken / "model.onnx").open("ab") as file:
         file.write(b"changed")
     config, _ = write_config(tmp_path, f'[models]\ndir = "{tmp_path / "models"}"\n')

@@ -14,9 +14,9 @@ from pydicom import Dataset, dcmread
 
 from cad_node.demo.reread import reread
 from cad_node.phantom import NODULES, phantom_study
-from cad_node.shipped import shipped
 from tests.demo.command import Shown, run_demo
 from tests.factory import ct_study, save_study
+from tests.shipped_models import LUNG_NODULES
 
 pytestmark = pytest.mark.slow
 
@@ -119,7 +119,7 @@ def test_a_folder_without_dicom_files_ends_with_2_before_a_node_is_started(tmp_p
 
 
 def test_without_a_usable_model_it_ends_with_1_and_names_what_is_wrong(tmp_path: Path):
-    model = shutil.copytree(shipped("models") / "lung_nodule_ct" / "1.0.0", tmp_path / "models" / "lung_nodule_ct" / "1.0.0")
+    model = shutil.copytree(LUNG_NODULES, tmp_path / "models" / LUNG_NODULES.parent.name / LUNG_NODULES.name)
     (model / "model.onnx").write_bytes(b"changed")
     save_study(ct_study(slices=3), tmp_path / "study")
 

@@ -1,4 +1,4 @@
-"""Models made ready to run: the device that was asked for, a graph that fits, a golden case that holds."""
+"""Networks and models made ready to run: the device that was asked for, a graph that fits, a golden case that holds."""
 
 import hashlib
 import shutil
@@ -10,17 +10,16 @@ import onnxruntime
 import pytest
 
 from cad_node.errors import ManifestError, ProviderMissing
-from cad_node.inference.model import load_model
+from cad_node.inference.model import OWN, load_model
+from cad_node.inference.network import load_network
 from cad_node.inference.session import open_session
-from cad_node.manifest import ModelFolder, read_manifest
-from cad_node.shipped import shipped
-
-SHIPPED = shipped("models") / "lung_nodule_ct" / "1.0.0"
+from cad_node.manifest import PartFolder, read_model, read_part
+from tests.shipped_models import LUNG_NODULES, every_folder
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    return shutil.copytree(SHIPPED, tmp_path / "lung_nodule_ct" / "1.0.0")
+    return shutil.copytree(LUNG_NODULES, tmp_path / LUNG_NODULES.parent.name / LUNG_NODULES.name)
 
 
 def edit(folder: Path, old: str, new: str) -> None:
@@ -31,17 +30,39 @@ def edit(folder: Path, old: str, new: str) -> None:
 
 
 def load(folder: Path):
-    return load_model(ModelFolder(folder, read_manifest(folder)), "cpu")
+    return load_network(PartFolder(folder, read_part(folder)), "cpu", 1)
 
 
-def test_the_shipped_model_passes_its_checks_and_scores_any_batch(folder):
-    model = load(folder)
+@pytest.mark.parametrize("half", [False, True], ids=["32 bit", "16 bit"])
+@pytest.mark.parametrize("folder", every_folder(), ids=lambda folder: folder.parent.name)
+def test_every_shipped_network_passes_its_golden_case(folder, half):
+    part = read_part(folder)
 
-    scores = model.score(np.full((3, 1, 50, 50), -900, np.float32))
+    network = load_network(PartFolder(folder, part), "cpu", 1, half=half)
+
+    assert part.half
+    assert set(network.outputs) == set(part.graph.outputs)
+
+
+def test_the_shipped_model_has_its_own_network_and_those_of_its_parts():
+    model = load_model(read_model(LUNG_NODULES), "cpu", 1)
+
+    assert set(model.networks) == {OWN, "lungs", "outline", "malignancy"}
+
+
+def test_the_nodule_network_scores_any_batch(folder):
+    scores = load(folder).run(np.full((3, 1, 50, 50), -900, np.float32))["scores"]
 
     assert scores.shape == (3,)
     assert scores.dtype == np.float32
     assert np.all((scores >= 0) & (scores <= 1))
+
+
+def test_a_number_that_model_toml_lacks_is_named_when_a_task_asks_for_it(folder):
+    network = load(folder)
+
+    with pytest.raises(ManifestError, match=r"model\.toml: parameters\.loudness: missing"):
+        network.parameters["loudness"]
 
 
 @pytest.mark.parametrize(
@@ -50,8 +71,7 @@ def test_the_shipped_model_passes_its_checks_and_scores_any_batch(folder):
         ('input = "patches"', 'input = "images"', "graph.input"),
         ('["batch", 1, 50, 50]', '["batch", 1, 64, 64]', "graph.input_shape"),
         ('["batch", 1, 50, 50]', '["batch", 1, 50]', "graph.input_shape"),
-        ("size_px = 50", "size_px = 64", "patches.size_px"),
-        ('output = "scores"', 'output = "probabilities"', "graph.output"),
+        ('"scores"', '"probabilities"', "graph.outputs"),
     ],
 )
 def test_a_graph_that_does_not_fit_the_manifest_is_named_by_key(folder, old, new, key):
@@ -64,8 +84,9 @@ def test_a_graph_that_does_not_fit_the_manifest_is_named_by_key(folder, old, new
 
 
 def test_a_golden_case_that_does_not_hold_keeps_the_model_from_running(folder):
-    outputs = folder / "golden" / "outputs.npy"
-    np.save(outputs, np.load(outputs) + 0.01)
+    file = folder / "golden" / "outputs.npz"
+    outputs = dict(np.load(file))
+    np.savez(file, **{**outputs, "scores": outputs["scores"] + 0.01})
 
     with pytest.raises(ManifestError, match="golden"):
         load(folder)
@@ -87,7 +108,10 @@ def test_a_missing_golden_case_keeps_the_model_from_running(folder):
     ],
 )
 def test_a_golden_case_that_does_not_fit_the_graph_is_named(folder, file, array, key):
-    np.save(folder / "golden" / f"{file}.npy", array)
+    if file == "inputs":
+        np.save(folder / "golden" / "inputs.npy", array)
+    else:
+        np.savez(folder / "golden" / "outputs.npz", **{**np.load(folder / "golden" / "outputs.npz"), "scores": array})
 
     with pytest.raises(ManifestError) as error:
         load(folder)
@@ -119,13 +143,13 @@ def test_a_file_that_is_no_onnx_graph_is_said(folder, content):
 
 def test_an_unknown_device_is_refused():
     with pytest.raises(ProviderMissing, match="quantum"):
-        open_session(SHIPPED / "model.onnx", "quantum:0")
+        open_session(LUNG_NODULES / "model.onnx", "quantum:0")
 
 
 @pytest.mark.skipif("CUDAExecutionProvider" in onnxruntime.get_available_providers(), reason="this ONNX Runtime has CUDA")
 def test_asking_for_a_gpu_that_this_runtime_has_not_is_an_error_not_a_slow_success():
     with pytest.raises(ProviderMissing, match="CUDAExecutionProvider"):
-        open_session(SHIPPED / "model.onnx", "cuda:0")
+        open_session(LUNG_NODULES / "model.onnx", "cuda:0")
 
 
 def test_a_runtime_that_lists_cuda_but_falls_back_to_the_cpu_is_an_error(monkeypatch):
@@ -133,4 +157,4 @@ def test_a_runtime_that_lists_cuda_but_falls_back_to_the_cpu_is_an_error(monkeyp
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"])
 
     with pytest.warns(UserWarning, match="CUDAExecutionProvider"), pytest.raises(ProviderMissing, match="uses CPUExecutionProvider"):
-        open_session(SHIPPED / "model.onnx", "cuda:0")
+        open_session(LUNG_NODULES / "model.onnx", "cuda:0")

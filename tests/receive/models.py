@@ -13,7 +13,7 @@ def a_manifest(slices: tuple[int, int] = (2, 500), name: str = "lung", modality:
             "version": "1.0.0",
             "title": "A model",
             "manufacturer": "cad_node tests",
-            "task": "detect_nodules",
+            "task": "analyse_lungs",
             "objects": ["sr"],
             "accepts": {
                 "modality": [modality],
@@ -23,10 +23,9 @@ def a_manifest(slices: tuple[int, int] = (2, 500), name: str = "lung", modality:
                 "slice_spacing_mm": {"min": 0.5, "max": 3},
                 "pixel_spacing_mm": {"min": 0.3, "max": 1.2},
             },
-            "graph": {"sha256": "0" * 64, "input": "patches", "input_shape": ["batch", 1, 50, 50], "output": "scores"},
-            "patches": {"size_px": 50},
+            "graph": {"sha256": "0" * 64, "input": "patches", "input_shape": ["batch", 1, 50, 50], "outputs": ["scores"]},
             "candidates": {"diameter_mm": {"min": 3, "max": 30}, "limit": 100},
-            "output": {"meaning": code, "finding": code, "site": code, "threshold": 0.5, "limit": 10},
+            "output": {"meaning": code, "finding": code, "site": code, "limit": 10},
             "golden": {"tolerance": 0.001},
         }
     )

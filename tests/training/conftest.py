@@ -1,15 +1,11 @@
-import dataclasses
-import os
 from pathlib import Path
 
 import pytest
 import torch
 
 from cad_node.training.evaluate import evaluate
-from cad_node.training.nodule_network import NoduleNetwork
-from cad_node.training.recipes import Recipe, find_recipe
 from cad_node.training.train import train
-from tests.training.small_run import make_patch_folder, settle_fast
+from tests.training.small_recipe import SMALL
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -22,30 +18,8 @@ def one_thread():
 
 
 @pytest.fixture(scope="session")
-def patch_folder(tmp_path_factory) -> Path:
-    return make_patch_folder(tmp_path_factory.mktemp("patches") / "set")
-
-
-@pytest.fixture(scope="session")
-def recipe() -> Recipe:
-    """The shipped model's, for any data."""
-    return dataclasses.replace(find_recipe("lung_nodule_ct"), sha256={}, network=lambda: settle_fast(NoduleNetwork()))
-
-
-@pytest.fixture(scope="session")
-def checkpoint(recipe, patch_folder, tmp_path_factory) -> Path:
-    """Trained for a few epochs and evaluated: metrics.json lies beside it."""
-    file = train(recipe, patch_folder, tmp_path_factory.mktemp("training"), epochs=12, seed=1)
-    evaluate(recipe, file, patch_folder)
-    return file
-
-
-@pytest.fixture(scope="session")
-def luna_patches() -> Path:
-    """The published patches."""
-    if "CAD_NODE_DATA" not in os.environ:
-        pytest.skip("CAD_NODE_DATA is unset: the folder of real data sets")
-    folder = Path(os.environ["CAD_NODE_DATA"]) / "luna16_patches2d"
-    if not folder.is_dir():
-        pytest.skip(f"{folder} isn't there")
-    return folder
+def small_run(tmp_path_factory) -> Path:
+    """A run of the small recipe, trained and evaluated."""
+    run = train(SMALL, Path("drawn"), tmp_path_factory.mktemp("training") / "run")
+    evaluate(SMALL, run, Path("drawn"))
+    return run

@@ -1,128 +1,143 @@
+"""Export: the folder, its graphs, what guards them, and the card."""
+
+import dataclasses
 import json
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
+import onnx
 import pytest
 import torch
 
-from cad_node.manifest import read_manifest
-from cad_node.training.calibration import CalibratedNetwork, Calibration
-from cad_node.training.checkpoint import Checkpoint, restore_network
-from cad_node.training.export import ExportError, export
-from cad_node.training.luna_patches import read_split
+from cad_node.inference.network import load_network
+from cad_node.manifest import PartFolder, read_part
+from cad_node.training.checkpoint import load_members, restore
+from cad_node.training.export import ExportError, export, write_card
+from cad_node.training.graph import run_graph
 from cad_node.training.metrics import read_metrics
-from cad_node.training.patch_set import Split
-from cad_node.training.recipes import RECIPES, UnknownRecipe, find_recipe
+from cad_node.training.recipes import UnknownRecipe, find_recipe
+from cad_node.training.samples import Split
+from tests.training.small_recipe import SMALL, read
+
+DATA = Path("drawn")
 
 
 @pytest.fixture(scope="module")
-def folder(recipe, checkpoint, tmp_path_factory):
-    return export(recipe, checkpoint, checkpoint.parent / "metrics.json", tmp_path_factory.mktemp("models"), "2.3.4")
+def folder(small_run, tmp_path_factory):
+    return export(SMALL, small_run, tmp_path_factory.mktemp("models"), "2.3.4", DATA)
 
 
-@pytest.fixture(scope="module")
-def session(folder):
-    return onnxruntime.InferenceSession(folder / "model.onnx", providers=["CPUExecutionProvider"])
+def test_exported_folder_is_a_model_folder_with_the_parameters_that_evaluation_chose(folder):
+    part = read_part(folder)
 
-
-def test_exported_folder_is_a_model_folder(folder, checkpoint):
-    manifest = read_manifest(folder)
-
-    assert (manifest.name, manifest.version, manifest.task) == ("lung_nodule_ct", "2.3.4", "detect_nodules")
-    assert manifest.output.threshold == pytest.approx(read_metrics(checkpoint.parent / "metrics.json").threshold, abs=1e-6)
-    assert len(manifest.output.meaning.value) <= 16  # Code Value is an SH
+    assert (part.name, part.version) == ("small_discs", "2.3.4")
+    assert part.parameters == {"threshold": 0.5}
     assert sorted(path.name for path in folder.rglob("*") if path.is_file()) == [
         "MODEL_CARD.md",
+        "dot.png",
         "inputs.npy",
         "metrics.json",
+        "model.fp16.onnx",
         "model.onnx",
         "model.toml",
-        "outputs.npy",
+        "outputs.fp16.npz",
+        "outputs.npz",
     ]
 
 
-def test_graph_tells_nothing_of_the_machine_that_made_it(folder):
-    content = (folder / "model.onnx").read_bytes()
+@pytest.mark.parametrize("half", [False, True], ids=["32 bit", "16 bit"])
+def test_either_graph_passes_its_own_golden_case(folder, half):
+    network = load_network(PartFolder(folder, read_part(folder)), "cpu", 1, half=half)
 
-    assert b"nodule_network.py" not in content
-    assert str(Path.cwd()).encode() not in content
+    outputs = network.run(np.load(folder / "golden" / "inputs.npy"))
+
+    assert set(outputs) == {"scores", "brightness"}
+    assert network.parameters["threshold"] == 0.5
+
+
+def test_graph_of_16_bit_weights_is_another_and_smaller_in_its_weights(folder):
+    whole, half = (onnx.load(folder / name) for name in ("model.onnx", "model.fp16.onnx"))
+
+    types = {tensor.data_type for tensor in half.graph.initializer if len(tensor.dims) > 1}
+
+    assert types == {onnx.TensorProto.FLOAT16}
+    assert onnx.TensorProto.FLOAT16 not in {tensor.data_type for tensor in whole.graph.initializer}
+
+
+def test_graphs_tell_nothing_of_the_machine_that_made_them(folder):
+    for graph in ("model.onnx", "model.fp16.onnx"):
+        content = (folder / graph).read_bytes()
+
+        assert b"small_recipe" not in content
+        assert str(Path.cwd()).encode() not in content
 
 
 @pytest.mark.parametrize("batch", [1, 2, 7, 33])
-def test_graph_takes_any_batch_and_scores_each_patch_by_itself(session, patch_folder, batch):
-    patches = np.resize(read_split(patch_folder, Split.TEST).patches, (batch, 1, 50, 50))
+def test_graph_takes_any_batch_and_scores_as_the_network_does(folder, small_run, batch):
+    inputs = np.resize(read(DATA, Split.TEST, 0).inputs, (batch, 1, 16, 16)).astype(np.float32)
+    served = SMALL.served([restore(SMALL, checkpoint) for checkpoint in load_members(SMALL, small_run)], {}).eval()
 
-    (scores,) = session.run(["scores"], {"patches": patches})
-
-    alone = [session.run(["scores"], {"patches": patch[np.newaxis]})[0][0] for patch in patches]
-    assert (scores.shape, scores.dtype) == ((batch,), np.float32)
-    assert scores == pytest.approx(alone, abs=1e-5)
-
-
-def test_graph_scores_as_the_network_does(session, recipe, checkpoint, patch_folder):
-    measured = read_metrics(checkpoint.parent / "metrics.json")
-    calibration = Calibration(measured.calibration_scale, measured.calibration_offset)
-    network = CalibratedNetwork(restore_network(recipe, Checkpoint.load(checkpoint)), calibration).eval()
-    patches = read_split(patch_folder, Split.TEST).patches
-
-    (scores,) = session.run(["scores"], {"patches": patches})
+    scores = run_graph(folder / "model.onnx", SMALL, inputs)["scores"]
 
     with torch.inference_mode():
-        assert scores == pytest.approx(network(torch.from_numpy(patches)).numpy(), abs=1e-5)
+        assert scores == pytest.approx(served(torch.from_numpy(inputs))[0].numpy(), abs=1e-5)
 
 
-def test_window_is_inside_the_graph(session, patch_folder):
-    patches = read_split(patch_folder, Split.TEST).patches
-    metal = np.where(patches > 350, np.float32(3000), patches)
+def test_card_holds_every_figure_table_and_picture(folder):
+    card = (folder / "MODEL_CARD.md").read_text()
 
-    (clipped,) = session.run(["scores"], {"patches": np.clip(metal, -1000, 400)})
-    (raw,) = session.run(["scores"], {"patches": metal})
-
-    assert np.array_equal(clipped, raw)
-
-
-def test_mirrored_patch_has_the_same_score(session, patch_folder):
-    patches = read_split(patch_folder, Split.TEST).patches
-
-    (scores,) = session.run(["scores"], {"patches": patches})
-    (mirrored,) = session.run(["scores"], {"patches": np.ascontiguousarray(patches[..., ::-1])})
-
-    assert mirrored == pytest.approx(scores, abs=1e-5)
-
-
-def test_golden_outputs_are_the_graphs(folder, session):
-    inputs, outputs = np.load(folder / "golden/inputs.npy"), np.load(folder / "golden/outputs.npy")
-
-    (scores,) = session.run(["scores"], {"patches": inputs})
-
-    assert inputs.shape == (16, 1, 50, 50)
-    assert scores == pytest.approx(outputs, abs=1e-6)
-
-
-def test_card_quotes_the_measured_figures_and_says_the_split_is_not_by_patient(folder, checkpoint):
-    card = (folder / "MODEL_CARD.md").read_text(encoding="utf-8")
-    test = json.loads((checkpoint.parent / "metrics.json").read_text())["test"]
-
-    assert f"{test['roc_auc']:.4f}" in card
-    assert "The split is not by patient" in card
+    figure = read_metrics(folder / "metrics.json").evaluation.figure("test_accuracy")
+    assert f"| Accuracy | test | {figure.value:.4g} (" in card
+    assert "| disc | 8 |" in card
+    assert "![A dot](pictures/dot.png)" in card
     assert "$" not in card
 
 
-def test_released_version_is_not_overwritten(recipe, checkpoint, folder):
-    with pytest.raises(ExportError, match=r"2\.3\.4: exists"):
-        export(recipe, checkpoint, checkpoint.parent / "metrics.json", folder.parent.parent, "2.3.4")
+def test_card_is_written_again_from_the_metrics_alone(folder):
+    before = (folder / "MODEL_CARD.md").read_text()
+    (folder / "MODEL_CARD.md").unlink()
+
+    write_card(SMALL, folder)
+
+    assert (folder / "MODEL_CARD.md").read_text() == before
 
 
-def test_metrics_of_another_checkpoint_are_refused(recipe, checkpoint, tmp_path):
-    table = json.loads((checkpoint.parent / "metrics.json").read_text())
-    (tmp_path / "metrics.json").write_text(json.dumps({**table, "seed": 99}))
-
-    with pytest.raises(ExportError, match="measured on another checkpoint"):
-        export(recipe, checkpoint, tmp_path / "metrics.json", tmp_path / "models", "1.0.0")
+def test_released_version_is_not_overwritten(folder, small_run):
+    with pytest.raises(ExportError, match="a released version stays as it is"):
+        export(SMALL, small_run, folder.parent.parent, "2.3.4")
 
 
-def test_recipes_are_found_by_name_and_an_unknown_one_lists_them():
-    assert all(find_recipe(name).name == name for name in RECIPES)
-    with pytest.raises(UnknownRecipe, match="lung_nodul: no such trainable model; there is lung_nodule_ct"):
-        find_recipe("lung_nodul")
+def test_metrics_of_another_training_are_not_shipped(small_run, tmp_path):
+    table = json.loads((small_run / "metrics.json").read_text())
+    run = tmp_path / "run"
+    run.mkdir()
+    for member in small_run.glob("member-*"):
+        (run / member.name).symlink_to(member)
+    (run / "metrics.json").write_text(json.dumps({**table, "seed": table["seed"] + 1}))
+
+    with pytest.raises(ExportError, match="measured on other checkpoints"):
+        export(SMALL, run, tmp_path / "models", "1.0.0")
+
+
+def test_graph_that_differs_from_the_network_is_not_shipped(small_run, tmp_path):
+    class Unsteady(torch.nn.Module):
+        """Gives other numbers in the graph, where the count of calls is frozen, than in torch."""
+
+        calls = 0.0
+
+        def __init__(self, networks, parameters) -> None:
+            super().__init__()
+
+        def forward(self, images):
+            self.calls += 1.0
+            brightness = images.mean((1, 2, 3)) / 1000
+            return brightness * self.calls, brightness
+
+    with pytest.raises(ExportError, match="differs from the network's"):
+        export(dataclasses.replace(SMALL, served=Unsteady), small_run, tmp_path / "models", "1.0.0")
+    assert not list((tmp_path / "models").rglob("*.onnx"))
+
+
+def test_unknown_model_is_named_with_those_that_there_are():
+    with pytest.raises(UnknownRecipe, match=r"brain_ct: no such trainable model; there is .*"):
+        find_recipe("brain_ct")

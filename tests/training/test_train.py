@@ -1,77 +1,100 @@
+"""The training loop: what it writes, when it stops, and that a resumed run is the uninterrupted one."""
+
 import dataclasses
 import json
+from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from torch import Generator
 
-from cad_node.training.augmentation import augment
-from cad_node.training.checkpoint import Checkpoint, CheckpointError
-from cad_node.training.nodule_network import NoduleNetwork
-from cad_node.training.train import PATIENCE_EPOCHS, train
-from tests.training.small_run import settle_fast
+from cad_node.training.checkpoint import Checkpoint, CheckpointError, load_members
+from cad_node.training.samples import DataError, Split, check_patients_apart
+from cad_node.training.train import train
+from tests.training.small_recipe import SMALL, SmallNetwork, read
+
+DATA = Path("drawn")
 
 
-class StoppingNetwork(NoduleNetwork):
-    """Stops the run at its fourth training batch, as Ctrl-C does: in the middle of the second epoch of the small set."""
+class StoppingNetwork(SmallNetwork):
+    """Stops the run at its tenth training batch, as Ctrl-C does: in the middle of the second epoch."""
 
     batches = 0
 
-    def forward(self, patches):
+    def forward(self, inputs):
         self.batches += self.training
-        if self.batches == 4:
+        if self.batches == 10:
             raise KeyboardInterrupt
-        return super().forward(patches)
+        return super().forward(inputs)
 
 
-def test_training_lowers_the_loss_and_writes_one_line_an_epoch(checkpoint):
-    rows = [json.loads(line) for line in (checkpoint.parent / "metrics.jsonl").read_text().splitlines()]
+def test_training_lowers_the_loss_and_writes_one_line_an_epoch_for_each_member(small_run):
+    for member in range(SMALL.members):
+        rows = [json.loads(line) for line in (small_run / f"member-{member}" / "history.jsonl").read_text().splitlines()]
 
-    assert [row["epoch"] for row in rows] == list(range(1, len(rows) + 1))
-    assert rows[-1]["loss"] < 0.8 * rows[0]["loss"]
-
-
-def test_best_checkpoint_is_that_of_the_best_validation_auc(checkpoint):
-    rows = [json.loads(line) for line in (checkpoint.parent / "metrics.jsonl").read_text().splitlines()]
-    best = Checkpoint.load(checkpoint)
-
-    assert rows[best.epoch - 1]["validation_auc"] == max(row["validation_auc"] for row in rows)
+        assert [row["epoch"] for row in rows] == list(range(1, len(rows) + 1))
+        assert rows[-1]["loss"] < 0.8 * rows[0]["loss"]
 
 
-def test_run_stops_when_the_validation_auc_has_not_risen_for_ten_epochs(checkpoint):
-    last = Checkpoint.load(checkpoint.parent / "last.pt")
-    aucs = [row["validation_auc"] for row in last.history]
-
-    first_best = aucs.index(max(aucs)) + 1
-
-    assert last.epoch == len(aucs) == min(last.plan.epochs, first_best + PATIENCE_EPOCHS)
+def test_tensorboard_finds_its_events(small_run):
+    assert list((small_run / "member-0").glob("events.out.tfevents.*"))
 
 
-def test_run_that_exists_is_not_overwritten_by_a_new_one(recipe, patch_folder, checkpoint):
+def test_best_checkpoint_is_that_of_the_best_validation_score(small_run):
+    for best in load_members(SMALL, small_run):
+        last = Checkpoint.load(small_run / f"member-{best.plan.member}" / "last.pt")
+
+        scores = [row["validation"] for row in last.history]
+
+        assert scores[best.epoch - 1] == max(scores)
+
+
+def test_run_stops_when_validation_has_not_gained_for_the_recipe_s_patience(small_run):
+    last = Checkpoint.load(small_run / "member-0" / "last.pt")
+    scores = [row["validation"] for row in last.history]
+
+    first_best = scores.index(max(scores)) + 1
+
+    assert last.epoch == len(scores) == min(last.plan.epochs, first_best + SMALL.patience)
+
+
+def test_members_begin_from_different_weights(small_run):
+    first, second = load_members(SMALL, small_run)
+
+    assert not torch.equal(first.network["features.0.weight"], second.network["features.0.weight"])
+
+
+def test_run_that_exists_is_not_overwritten_by_a_new_one(small_run):
     with pytest.raises(CheckpointError, match="holds a run already"):
-        train(recipe, patch_folder, checkpoint.parent, epochs=12, seed=1)
+        train(SMALL, DATA, small_run)
 
 
-def test_resumed_run_ends_with_the_weights_of_an_uninterrupted_one(recipe, patch_folder, tmp_path):
-    stopping = dataclasses.replace(recipe, network=lambda: settle_fast(StoppingNetwork()))
-    train(recipe, patch_folder, tmp_path / "whole", epochs=3, seed=5)
+def test_one_member_can_be_trained_by_itself(tmp_path):
+    train(SMALL, DATA, tmp_path, members=[1], epochs=1)
+
+    assert [path.name for path in tmp_path.iterdir()] == ["member-1"]
+
+
+def test_resumed_run_ends_with_the_weights_of_an_uninterrupted_one(tmp_path):
+    stopping = dataclasses.replace(SMALL, network=StoppingNetwork)
+    train(SMALL, DATA, tmp_path / "whole", members=[0], epochs=3, seed=5)
 
     with pytest.raises(KeyboardInterrupt):
-        train(stopping, patch_folder, tmp_path / "stopped", epochs=3, seed=5)
-    stopped_at = Checkpoint.load(tmp_path / "stopped" / "last.pt").epoch
-    train(recipe, patch_folder, tmp_path / "stopped", epochs=3, seed=5, resume=True)
+        train(stopping, DATA, tmp_path / "stopped", members=[0], epochs=3, seed=5)
+    stopped_at = Checkpoint.load(tmp_path / "stopped" / "member-0" / "last.pt").epoch
+    train(SMALL, DATA, tmp_path / "stopped", members=[0], epochs=3, seed=5, resume=True)
 
     assert stopped_at == 1
-    whole, resumed = (Checkpoint.load(tmp_path / run / "last.pt") for run in ("whole", "stopped"))
-    assert resumed.epoch == whole.epoch == 3
+    whole, resumed = (Checkpoint.load(tmp_path / run / "member-0" / "last.pt") for run in ("whole", "stopped"))
     assert resumed.history == whole.history
     assert all(torch.equal(resumed.network[name], whole.network[name]) for name in whole.network)
 
 
-def test_run_is_not_resumed_with_another_seed(recipe, patch_folder, checkpoint):
+@pytest.mark.parametrize("change", [{"seed": 2}, {"data": Path("other")}], ids=["another seed", "other data"])
+def test_run_is_not_resumed_with_another_seed_or_other_data(small_run, change):
+    asked = {"data": DATA, "seed": 1, **change}
+
     with pytest.raises(CheckpointError, match="of another run"):
-        train(recipe, patch_folder, checkpoint.parent, epochs=12, seed=2, resume=True)
+        train(SMALL, out=small_run, resume=True, **asked)
 
 
 def test_broken_checkpoint_is_a_clear_error(tmp_path):
@@ -83,21 +106,12 @@ def test_broken_checkpoint_is_a_clear_error(tmp_path):
         Checkpoint.load(tmp_path / "nowhere.pt")
 
 
-def test_augmentation_keeps_the_nodule_near_the_centre_and_depends_on_the_seed_alone():
-    patches = np.full((64, 1, 50, 50), -900, np.float32)
-    patches[:, :, 22:28, 22:28] = 50
-    patches = torch.from_numpy(patches)
+def test_a_patient_in_two_splits_stops_the_training(tmp_path):
+    training = read(DATA, Split.TRAIN, 0)
+    leaking = dataclasses.replace(read(DATA, Split.VALIDATION, 0), patients=(training.patients[0],) * 24)
+    recipe = dataclasses.replace(SMALL, read=lambda data, split, member: training if split is Split.TRAIN else leaking)
 
-    first = augment(patches, Generator().manual_seed(1))
-    again = augment(patches, Generator().manual_seed(1))
-    other = augment(patches, Generator().manual_seed(2))
-
-    assert torch.equal(first, again)
-    assert not torch.equal(first, other)
-    bright = (first > -400).float()[:, 0]
-    along = torch.arange(50.0) - 24.5
-    rows = (bright.sum(2) * along).sum(1) / bright.sum((1, 2))
-    columns = (bright.sum(1) * along).sum(1) / bright.sum((1, 2))
-    assert rows.abs().max() < 5.5
-    assert columns.abs().max() < 5.5
-    assert min(rows.std(), columns.std()) > 1
+    with pytest.raises(DataError, match="split by patient"):
+        train(recipe, DATA, tmp_path)
+    with pytest.raises(DataError, match="split by patient"):
+        check_patients_apart({Split.TRAIN: training, Split.VALIDATION: leaking})
