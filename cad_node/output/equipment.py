@@ -22,8 +22,9 @@ def manufacturer(run: Run) -> str:
 
 
 def software_versions(run: Run) -> list[str]:
-    """The model's version and the node's."""
-    return [f"{run.manifest.name} {run.manifest.version}", f"cad_node {run.software_version}"]
+    """The model's version, those of its parts, and the node's."""
+    parts = [key.replace("/", " ") for key in run.manifest.parts.values()]
+    return [f"{run.manifest.name} {run.manifest.version}", *parts, f"cad_node {run.software_version}"]
 
 
 def general_equipment(run: Run) -> dict[str, Any]:

@@ -16,7 +16,7 @@ def fill_card(text: Path, metrics: Metrics, version: str) -> str:
         data_sha256="\n".join(f"- {split}: `{sha256}`" for split, sha256 in metrics.data_sha256.items()),
         figures=_figures(metrics.evaluation),
         tables="\n\n".join(_table(table) for table in metrics.evaluation.tables),
-        pictures="\n\n".join(f"![{picture.title}](pictures/{picture.file})" for picture in metrics.evaluation.pictures),
+        pictures=_pictures(metrics.evaluation),
     )
 
 
@@ -33,6 +33,13 @@ def value_with_interval(figure: Figure) -> str:
 def _table(table: Table) -> str:
     note = f"\n\n{table.note}" if table.note else ""
     return f"**{table.title}**\n\n{_rows(table.columns, table.rows)}{note}"
+
+
+def _pictures(evaluation: Evaluation) -> str:
+    shown = [f"![{picture.title}](pictures/{picture.file})" for picture in evaluation.pictures if not picture.shows_data]
+    kept = "".join(f"\n- {picture.title}" for picture in evaluation.pictures if picture.shows_data)
+    note = f"Not here, since they show patients' images; `cad-node evaluate` writes them to the run's folder:\n{kept}"
+    return "\n\n".join([*shown, note] if kept else shown)
 
 
 def _rows(columns: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:

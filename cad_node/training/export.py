@@ -53,7 +53,7 @@ def export(recipe: Recipe, run: Path, models_dir: Path, version: str, data: Path
         _write_folder(recipe, served, metrics, version, unfinished)
         if data:
             _compare_on_real_inputs(recipe, served, unfinished / "model.onnx", data)
-        shutil.copytree(run / "pictures", unfinished / "pictures")
+        _copy_pictures(metrics, run / "pictures", unfinished / "pictures")
         read_part(unfinished)
         folder.parent.mkdir(exist_ok=True)
         unfinished.rename(folder)
@@ -117,6 +117,13 @@ def _write_manifest(recipe: Recipe, metrics: Metrics, version: str, folder: Path
         ),
     )
     (folder / "model.toml").write_text(text, encoding="utf-8")
+
+
+def _copy_pictures(metrics: Metrics, source: Path, destination: Path) -> None:
+    destination.mkdir()
+    for picture in metrics.evaluation.pictures:
+        if not picture.shows_data:
+            shutil.copy(source / picture.file, destination / picture.file)
 
 
 def _sha256(file: Path) -> str:

@@ -39,8 +39,11 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
+    """shows_data: images of the data set are in it, which stay with the run: a model folder holds no patients' images."""
+
     title: str
     file: str  # name within the pictures folder
+    shows_data: bool = False
 
 
 @dataclass(frozen=True, slots=True)

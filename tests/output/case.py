@@ -50,6 +50,7 @@ def manifest(title: str) -> Manifest:
                 "site": {"value": "39607008", "scheme": "SCT", "meaning": "Lung"},
                 "limit": 15,
             },
+            "parts": {"lungs": "lung_segmentation_ct/1.2.3"},
             "golden": {"tolerance": 0.001},
         }
     )

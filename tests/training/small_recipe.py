@@ -54,7 +54,7 @@ def evaluate(trained: Trained) -> Evaluation:
     return Evaluation(
         (Figure("test_accuracy", "Accuracy", "test", right, (right - 0.1, right), len(test), "images"),),
         (Table("By shape", "drawn by the test", ("shape", "images"), (("disc", "8"), ("none", "16"))),),
-        (Picture("A dot", "dot.png"),),
+        (Picture("A dot", "dot.png"), Picture("Worst cases", "worst.png", shows_data=True)),
         {"threshold": 0.5},
     )
 

@@ -90,6 +90,8 @@ def test_card_holds_every_figure_table_and_picture(folder):
     assert f"| Accuracy | test | {figure.value:.4g} (" in card
     assert "| disc | 8 |" in card
     assert "![A dot](pictures/dot.png)" in card
+    assert "- Worst cases" in card  # which shows patients' images, and stays with the run
+    assert "worst.png" not in card
     assert "$" not in card
 
 

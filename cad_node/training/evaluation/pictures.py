@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +95,7 @@ def contact_sheet(
     if outlines:
         lines = [Line2D([], [], color=colour) for colour, _ in zip(COLOURS[1:], outlines, strict=False)]
         figure.legend(lines, list(outlines), loc="outside lower center", ncols=len(outlines), fontsize=7)
-    return _save(figure, file, title)
+    return replace(_save(figure, file, title), shows_data=True)
 
 
 def _square(title: str, across: str, up: str) -> tuple[Figure, Axes]:
