@@ -40,7 +40,7 @@ class AnnotatedNodule:
     @property
     def agreement(self) -> NDArray[np.float32]:
         """(slices, 64, 64) share of the readers who outlined each voxel."""
-        return self.readers.mean(axis=0, dtype=np.float32)
+        return np.asarray(self.readers.mean(axis=0, dtype=np.float32))
 
     @property
     def consensus(self) -> NDArray[np.bool_]:

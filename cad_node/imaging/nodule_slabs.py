@@ -1,0 +1,37 @@
+"""What the nodule networks are shown: the very same cuts that they were trained on."""
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from cad_node.findings import Region
+from cad_node.imaging.shapes import Spacing
+
+OUTLINE_PX = 64  # rows and columns of an outline slab
+JUDGEMENT_PX = 48  # of a judgement slab
+JUDGEMENT_MM = 0.75  # its pixels, whatever the scan's: size counts
+LEVELS = (0.25, 0.5, 0.75)  # of the nodule's extent along the slices: where it is looked at
+
+
+def cut_judgement_slab(voxels: NDArray[np.int16], spacing_mm: Spacing, region: Region) -> NDArray[np.float32]:
+    """(3, 48, 48) HU: slices at a quarter, half and three quarters of the region, its box's middle in the middle, pixels of 0.75 mm.
+
+    Beyond the image its rim goes on.
+    """
+    z, y, x = region.slices
+    depths = [z.start + round(level * (z.stop - z.start - 1)) for level in LEVELS]
+    middle = ((y.start + y.stop - 1) / 2, (x.start + x.stop - 1) / 2)
+    step = (JUDGEMENT_MM / spacing_mm[1], JUDGEMENT_MM / spacing_mm[2])
+    return np.stack([resample_plane(voxels[depth], middle, step, JUDGEMENT_PX) for depth in depths])
+
+
+def resample_plane(plane: NDArray[np.int16], middle: tuple[float, float], step: tuple[float, float], size_px: int) -> NDArray[np.float32]:
+    """(size_px, size_px) around the middle, `step` pixels of the plane apart; averaged over a step that is longer than two pixels."""
+    along = np.arange(size_px) - (size_px - 1) / 2
+    rows, columns = (at + along * pixels for at, pixels in zip(middle, step, strict=True))
+    smoothed = (
+        ndimage.uniform_filter(plane.astype(np.float32), [round(pixels) for pixels in step], mode="nearest") if max(step) > 2 else plane
+    )
+    return np.asarray(
+        ndimage.map_coordinates(smoothed, np.meshgrid(rows, columns, indexing="ij"), np.float32, order=1, mode="nearest"), np.float32
+    )
