@@ -14,8 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from cad_node.errors import CadNodeError
-from cad_node.training.patch_set import PatchSet, Split
+from cad_node.training.samples import DataError, Samples, Split
 
 ARCHIVE = "luna16_patches_50x50.tar.gz"
 SHA256 = {
@@ -30,12 +29,8 @@ HU_PER_GREY = 1400 / 255  # the patches show -1000..400 HU as 0..255
 Files = Callable[[str], bytes]  # path within the set -> content, KeyError where there is none
 
 
-class DataError(CadNodeError):
-    """A training set can't be used; the message names the file."""
-
-
-def read_split(source: Path, split: Split, sha256: str = "") -> PatchSet:
-    """Read one split.
+def read_luna_patches(source: Path, split: Split, sha256: str = "") -> Samples:
+    """Read one split: target "nodule" is 0 or 1; the set names no patients, its split is not by patient.
 
     source: the archive, a folder that holds it, or the folder it was unpacked to.
     sha256: of the label file and its images, in order; empty takes any.
@@ -44,7 +39,7 @@ def read_split(source: Path, split: Split, sha256: str = "") -> PatchSet:
     files = _open_files(source, split)
     label_file = f"{split}datalabels.txt"
     digest = hashlib.sha256()
-    patches, labels = [], []
+    patches, labels, names = [], [], []
     content = _read(files, source, label_file)
     digest.update(content)
     for name, label in _parse_labels(source / label_file, content):
@@ -52,10 +47,12 @@ def read_split(source: Path, split: Split, sha256: str = "") -> PatchSet:
         digest.update(image)
         patches.append(_decode(source / name, image))
         labels.append(label)
+        names.append(name)
     if sha256 and digest.hexdigest() != sha256:
         why = f"SHA-256 of the {split} split is {digest.hexdigest()}, expected {sha256}"
         raise DataError(f"{source}: {why}; the set is incomplete or another one, fetch it again")
-    return PatchSet(np.stack(patches)[:, np.newaxis], np.array(labels, dtype=np.float32), digest.hexdigest())
+    targets = {"nodule": np.array(labels, dtype=np.float32)}
+    return Samples(np.stack(patches)[:, np.newaxis], targets, (), {"image": np.array(names)}, digest.hexdigest())
 
 
 def _open_files(source: Path, split: Split) -> Files:
