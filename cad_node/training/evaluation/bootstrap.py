@@ -21,7 +21,7 @@ def mean_ci(values: NDArray[Any], groups: Groups = (), seed: int = 0) -> tuple[f
         return np.nan, (np.nan, np.nan)
     members = _members(len(values), groups)
     sums, sizes = np.bincount(members, values), np.bincount(members)
-    drawn = np.stack(list(_draw_weights(len(sizes), seed)))
+    drawn = np.stack(list(draw_weights(len(sizes), seed)))
     return float(np.mean(values)), interval_of((drawn @ sums) / (drawn @ sizes))
 
 
@@ -38,14 +38,21 @@ def statistic_ci(
         chosen = np.repeat(np.arange(len(members)), weights[members])
         return statistic(*(array[chosen] for array in arrays))
 
-    return statistic(*arrays), interval_of([of_draw(weights) for weights in _draw_weights(members.max() + 1, seed)])
+    return statistic(*arrays), interval_of([of_draw(weights) for weights in draw_weights(members.max() + 1, seed)])
 
 
 def weighted_ci(statistic: Callable[[NDArray[np.int64]], float], cases: int, groups: Groups = (), seed: int = 0) -> tuple[float, Interval]:
     """A statistic that takes how often each case counts, (N,): quicker than statistic_ci where sorting is what takes the time."""
     members = _members(cases, groups)
-    drawn = [statistic(weights[members]) for weights in _draw_weights(members.max() + 1, seed)]
+    drawn = [statistic(weights[members]) for weights in draw_weights(members.max() + 1, seed)]
     return statistic(np.ones(cases, dtype=np.int64)), interval_of(drawn)
+
+
+def draw_weights(groups: int, seed: int) -> Iterator[NDArray[np.int64]]:
+    """How often each group was drawn, (groups,), once for each draw."""
+    random = np.random.default_rng(seed)
+    for _ in range(DRAWS):
+        yield np.bincount(random.integers(groups, size=groups), minlength=groups)
 
 
 def interval_of(drawn: Sequence[float] | NDArray[np.float64]) -> Interval:
@@ -64,10 +71,3 @@ def _members(cases: int, groups: Groups) -> NDArray[np.intp]:
     if len(groups) != cases:
         raise ValueError(f"{len(groups)} patients are named for {cases} cases; name one for each")
     return np.unique(np.asarray(groups), return_inverse=True)[1]
-
-
-def _draw_weights(groups: int, seed: int) -> Iterator[NDArray[np.int64]]:
-    """How often each group was drawn, (groups,), once for each draw."""
-    random = np.random.default_rng(seed)
-    for _ in range(DRAWS):
-        yield np.bincount(random.integers(groups, size=groups), minlength=groups)

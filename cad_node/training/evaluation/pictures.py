@@ -1,7 +1,7 @@
 """Curves and contact sheets as small PNG files for the card; titles and axes in plain words."""
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,10 +15,12 @@ from PIL import Image
 from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score, roc_curve
 
 from cad_node.training.evaluation.calibration import bin_of, expected_calibration_error
+from cad_node.training.evaluation.froc import OPERATING_POINTS, Froc
+from cad_node.training.evaluation.robustness import Robustness
 from cad_node.training.metrics import Picture
 
 MAX_BYTES = 60_000
-QUALITIES = ((110, 64), (110, 32), (95, 24), (80, 24), (80, 16), (65, 16), (50, 16), (35, 16))  # dots per inch, colours
+DPI, PALETTES = (110, 80, 55, 35), (64, 24, 16)  # the first that keep the file small
 COLOURS = ("#0063a6", "#d9730d", "#2e8540", "#8a3ffc")
 
 Judged = Mapping[str, tuple[NDArray[Any], NDArray[Any]]]  # name of the curve, for instance "test" -> (N,) labels, (N,) scores
@@ -64,6 +66,39 @@ def reliability_plot(curves: Judged, file: Path, title: str) -> Picture:
     return _save(figure, file, title)
 
 
+def froc_plot(curves: Mapping[str, Froc], file: Path, title: str) -> Picture:
+    """FROC curves with their operating points and intervals."""
+    figure, axes = _wide(title, "False positives per scan", "Sensitivity: share of the nodules found")
+    for colour, (name, measured) in zip(COLOURS, curves.items(), strict=False):
+        inside = measured.false_positives <= OPERATING_POINTS[-1]
+        axes.plot(measured.false_positives[inside], measured.sensitivity[inside], color=colour, linewidth=1)
+        points = measured.points
+        at, found = ([getattr(point, field) for point in points] for field in ("false_positives", "sensitivity"))
+        spread = [[abs(point.ci95[side] - point.sensitivity) for point in points] for side in (0, 1)]
+        axes.errorbar(at, found, spread, fmt="o", markersize=4, capsize=3, color=colour, label=f"{name}: mean {measured.cpm[0]:.3f}")
+    axes.set(xscale="log", xlim=(0.1, 10), ylim=(0, 1.02))
+    axes.set_xticks(OPERATING_POINTS, ["1/8", "1/4", "1/2", "1", "2", "4", "8"])
+    axes.minorticks_off()
+    axes.legend(loc="lower right", fontsize=8)
+    return _save(figure, file, title)
+
+
+def robustness_plot(curve: Robustness, file: Path, title: str) -> Picture:
+    """A statistic against how far the images were degraded, its limit, and the level from which the model should refuse."""
+    figure, axes = _wide(title, f"{curve.kind}, {curve.unit}", curve.statistic)
+    places = range(len(curve.points))
+    values = [point.value for point in curve.points]
+    spread = [[abs(point.ci95[side] - point.value) for point in curve.points] for side in (0, 1)]
+    axes.errorbar(places, values, spread, fmt="o-", markersize=4, capsize=3, color=COLOURS[0])
+    axes.axhline(curve.limit, color="grey", linestyle="--", linewidth=0.8, label=f"limit {curve.limit:g}")
+    for place, point in enumerate(curve.points):
+        if point.level == curve.refuse_from:
+            axes.axvspan(place - 0.5, len(curve.points) - 0.5, color=COLOURS[1], alpha=0.15, label=f"refuse from {point.level:g}")
+    axes.set_xticks(list(places), [f"{point.level:g}" for point in curve.points])
+    axes.legend(loc="lower left", fontsize=8)
+    return _save(figure, file, title)
+
+
 def contact_sheet(
     images: Sequence[NDArray[Any]],
     captions: Sequence[str],
@@ -106,6 +141,13 @@ def _square(title: str, across: str, up: str) -> tuple[Figure, Axes]:
     return figure, axes
 
 
+def _wide(title: str, across: str, up: str) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    axes = figure.add_subplot()
+    _name(axes, title, across, up)
+    return figure, axes
+
+
 def _name(axes: Axes, title: str, across: str, up: str) -> None:
     axes.set_title(title, fontsize=10)
     axes.set_xlabel(across, fontsize=9)
@@ -116,16 +158,21 @@ def _name(axes: Axes, title: str, across: str, up: str) -> None:
 
 def _save(figure: Figure, file: Path, title: str) -> Picture:
     """The finest that is small enough."""
-    for dpi, colours in QUALITIES:
-        content = _png(figure, dpi, colours)
-        if len(content) <= MAX_BYTES:
-            break
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")  # laid out once, not for each resolution
+    content = next((png for png in _pngs(figure) if len(png) <= MAX_BYTES), None)
+    if content is None:
+        raise ValueError(f"{file.name}: no resolution brings it under {MAX_BYTES} bytes; show fewer images")
     file.write_bytes(content)
     return Picture(title, file.name)
 
 
-def _png(figure: Figure, dpi: int, colours: int) -> bytes:
-    drawn, small = io.BytesIO(), io.BytesIO()
-    figure.savefig(drawn, format="png", dpi=dpi)
-    Image.open(drawn).convert("RGB").quantize(colours).save(small, "PNG", optimize=True)
-    return small.getvalue()
+def _pngs(figure: Figure) -> Iterator[bytes]:
+    """From the finest to the coarsest."""
+    for dpi in DPI:
+        drawn = io.BytesIO()
+        figure.savefig(drawn, format="png", dpi=dpi)
+        for colours in PALETTES:
+            small = io.BytesIO()
+            Image.open(drawn).convert("RGB").quantize(colours).save(small, "PNG", optimize=True)
+            yield small.getvalue()
