@@ -103,7 +103,11 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """All that one model says of one series; `findings` may be empty, which is a result too."""
+    """All that one model says of one series; `findings` may be empty, which is a result too.
+
+    measurements: of the organs taken together, for instance of both lungs.
+    """
 
     findings: tuple[Finding, ...]
     organs: tuple[Organ, ...]
+    measurements: tuple[Measurement, ...] = ()

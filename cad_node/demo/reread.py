@@ -14,7 +14,7 @@ from pydicom.sr.coding import Code
 
 from cad_node.errors import CadNodeError
 from cad_node.findings import Point
-from cad_node.output.codes import LONG_AXIS
+from cad_node.imaging.concepts import LONG_AXIS, SEGMENT_VOLUME
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +87,11 @@ def _require_voxels(segmentation: Any, number: int) -> None:
 
 
 def _groups(report: Any) -> list[tuple[Any, Any]]:
-    """The planar and the volumetric group of each finding, paired by Tracking UID."""
-    volumetric = {group.tracking_uid: group for group in report.content.get_volumetric_roi_measurement_groups()}
-    planar = {group.tracking_uid: group for group in report.content.get_image_measurement_groups()}
+    """The planar and the volumetric group of each finding, paired by Tracking UID; organs have groups of their own."""
+    groups = report.content.get_volumetric_roi_measurement_groups(), report.content.get_image_measurement_groups()
+    volumetric, planar = (
+        {group.tracking_uid: group for group in kind if group.finding_category != codes.SCT.AnatomicalStructure} for kind in groups
+    )
     if volumetric.keys() != planar.keys():
         raise DoesNotFit("a finding lacks its planar or its volumetric measurements")
     return [(planar[uid], group) for uid, group in volumetric.items()]
@@ -107,11 +109,18 @@ def _finding(study_instance_uid: str, planar: Any, volumetric: Any, segmentation
     volume = _segment(segmentation, number)
     inside = np.argwhere(volume.array)
     segment_mm3 = len(inside) * float(np.prod(volume.spacing))
-    volume_mm3 = _value(volumetric, codes.SCT.Volume)
-    if abs(segment_mm3 - volume_mm3) > 0.02 * volume_mm3:
-        raise DoesNotFit(f"{label}: reported {volume_mm3:.0f} mm3, its segment has {segment_mm3:.0f}")
+    for item in volumetric.get_measurements(SEGMENT_VOLUME.concept):
+        if abs(segment_mm3 - item.value) > 0.02 * item.value:
+            raise DoesNotFit(f"{label}: reported {item.value:.0f} mm3, its segment has {segment_mm3:.0f}")
     x, y, z = (float(v) for v in volume.map_indices_to_reference(inside.mean(axis=0, keepdims=True))[0])
-    return FoundInObject(study_instance_uid, label, (x, y, z), _value(planar, LONG_AXIS), volume_mm3, _percent(volumetric) / 100)
+    return FoundInObject(
+        study_instance_uid,
+        label,
+        centre_lps_mm=(x, y, z),
+        diameter_mm=_value(planar, LONG_AXIS.concept),
+        volume_mm3=_value(volumetric, codes.SCT.Volume),
+        score=_percent(volumetric) / 100,
+    )
 
 
 def _segment(segmentation: Any, number: int) -> Any:
@@ -124,5 +133,5 @@ def _value(group: Any, name: Code) -> float:
 
 
 def _percent(group: Any) -> float:
-    """The score: the one measurement that is a percentage."""
+    """The score: the first measurement that is a percentage; shares of the nodule come after it."""
     return float(next(item.value for item in group.get_measurements() if item.unit.value == "%"))

@@ -35,6 +35,14 @@ def measure_axes(volume: Volume, region: Region, coverage: Coverage) -> tuple[Ax
     return _axis(volume, coverage, slice_index, ends), _axis(volume, coverage, slice_index, across)
 
 
+def measure_section(volume: Volume, region: Region) -> Axis:
+    """Long axis of the region's slice of greatest area, between the borders of its pixels."""
+    widest = int(region.mask.sum(axis=(1, 2)).argmax())
+    origin = region.origin[0] + widest, *region.origin[1:]
+    section = Region(origin, region.mask[widest : widest + 1])
+    return measure_axes(volume, section, Coverage(origin, section.mask.astype(np.float32)))[0]
+
+
 def _outlined_planes(region: Region, coverage: Coverage) -> list[tuple[int, Mask]]:
     """(slice of the volume, the outline's plane on the coverage's grid) of each slice with an outline."""
     top, left = (at - start for at, start in zip(region.origin[1:], coverage.origin[1:], strict=True))

@@ -12,7 +12,7 @@ LOW_ATTENUATION_HU = -950  # Gevenois et al., Am J Respir Crit Care Med 1996;154
 
 MILLIMETER = Code("mm", "UCUM", "millimeter")
 CUBIC_MILLIMETER = Code("mm3", "UCUM", "cubic millimeter")
-MILLILITER = Code("mL", "UCUM", "milliliter")
+CUBIC_CENTIMETER = Code("cm3", "UCUM", "cubic centimeter")
 HOUNSFIELD_UNIT = Code("[hnsf'U]", "UCUM", "Hounsfield unit")
 PERCENT = Code("%", "UCUM", "Percent")
 
@@ -142,7 +142,7 @@ CARINA_DISTANCE = Quantity(
 LUNG_VOLUME = Quantity(
     "Lung volume",
     codes.SCT.Volume,
-    MILLILITER,
+    CUBIC_CENTIMETER,
     "voxel volume × number of the lung's voxels",
     "vessels, nodules and effusion inside the outline count; depends on the breath",
     method=VOXEL_SUM,
@@ -164,12 +164,12 @@ LOW_ATTENUATION_AREA = Quantity(
     method=BELOW_LOW_HU,
     decimals=2,
 )
-LUNG_AXIS = Quantity(
-    "Long axis of a lung",
+SECTION_AXIS = Quantity(
+    "Long axis of the section",
     LONG_AXIS.concept,
     MILLIMETER,
     "greatest distance of two border points on the axial section of greatest area",
-    "drawn to show the lung's group in viewers that want coordinates",
+    "the length isn't of interest: it draws the lung's measurements where viewers want coordinates",
     method=WIDEST_SECTION,
 )
 
@@ -186,7 +186,7 @@ NODULE_QUANTITIES = (
     PLEURA_DISTANCE,
     CARINA_DISTANCE,
 )
-LUNG_QUANTITIES = (LUNG_VOLUME, LUNG_DENSITY, LOW_ATTENUATION_AREA, LUNG_AXIS)
+LUNG_QUANTITIES = (LUNG_VOLUME, LUNG_DENSITY, LOW_ATTENUATION_AREA, SECTION_AXIS)
 
 LOCATION_IN_CHEST = codes.DCM.LocationInChest  # (112013, DCM)
 ZONES: tuple[Code, Code, Code] = (

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.sr.coding import Code
 
-from cad_node.findings import Evaluation, Measurement, Point, Region
+from cad_node.findings import Evaluation, Measurement, Region
 from cad_node.imaging import concepts
 from cad_node.imaging.location import distance_to_border_mm, lung_with, zone
 from cad_node.imaging.lungs import Lungs
@@ -35,7 +35,7 @@ class LungQuantities:
     both: tuple[Measurement, ...]
 
 
-def quantify_nodule(volume: Volume, region: Region, lungs: Lungs, carina_lps_mm: Point | None = None) -> NoduleQuantities:
+def quantify_nodule(volume: Volume, region: Region, lungs: Lungs) -> NoduleQuantities:
     """Everything that docs/measurement.md lists of a nodule."""
     size = measure(volume, region)
     held = lung_with(region, lungs)
@@ -47,8 +47,8 @@ def quantify_nodule(volume: Volume, region: Region, lungs: Lungs, carina_lps_mm:
     gap_mm = distance_to_border_mm(volume, region, held[1]) if held else None
     if gap_mm is not None:
         measurements.append(concepts.PLEURA_DISTANCE.of(gap_mm))
-    if carina_lps_mm:
-        measurements.append(concepts.CARINA_DISTANCE.of(dist(size.centre_lps_mm, carina_lps_mm)))
+    if lungs.carina_lps_mm:
+        measurements.append(concepts.CARINA_DISTANCE.of(dist(size.centre_lps_mm, lungs.carina_lps_mm)))
     if held is None:
         return NoduleQuantities(size, tuple(measurements), (), None)
     site, lung = held

@@ -34,6 +34,11 @@ def tracking_uid(run: Run, number: int) -> UID:
     return derive_uid(run, "finding", number)
 
 
+def organ_tracking_uid(run: Run, number: int) -> UID:
+    """Tracking UID of organ `number` (from 1)."""
+    return derive_uid(run, "organ", number)
+
+
 class Builder(Protocol):
     """Makes one DICOM object of a job's findings; valid on return, or it raises. None: there is nothing that this object could show."""
 

@@ -5,11 +5,8 @@ from typing import NamedTuple
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 
-PERCENT = Code("%", "UCUM", "Percent")
-CUBIC_MILLIMETER = Code("mm3", "UCUM", "cubic millimeter")
-HOUNSFIELD_UNIT = Code("[hnsf'U]", "UCUM", "Hounsfield unit")
-LONG_AXIS = Code("103339001", "SCT", "Long Axis")  # with the capital that OHIF compares
-SHORT_AXIS = Code("103340004", "SCT", "Short Axis")
+from cad_node.imaging.concepts import LEFT_LUNG, RIGHT_LUNG
+
 QUALITATIVE_EVALUATIONS = Code("C0034375", "UMLS", "Qualitative Evaluations")  # TID 1500 row 12
 
 CAD_SUMMARY = codes.DCM.CADProcessingAndFindingsSummary
@@ -20,6 +17,7 @@ ABSENT = Code("2667000", "SCT", "Absent")
 
 _LUNG = Code("39607008", "SCT", "Lung")
 _LEFT, _RIGHT = codes.SCT.Left, codes.SCT.Right
+BOTH_SIDES = codes.SCT.Bilateral
 
 
 class Site(NamedTuple):
@@ -29,10 +27,7 @@ class Site(NamedTuple):
     laterality: Code | None
 
 
-_SIDED = {
-    "3341006": Site(_LUNG, _RIGHT),  # Right lung
-    "44029006": Site(_LUNG, _LEFT),  # Left lung
-}
+_SIDED = {RIGHT_LUNG.value: Site(_LUNG, _RIGHT), LEFT_LUNG.value: Site(_LUNG, _LEFT)}
 
 
 def site_and_side(site: Code) -> Site:

@@ -7,9 +7,9 @@ from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 
 from cad_node.findings import Finding, Findings, Organ
-from cad_node.output.builder import Run, tracking_uid
+from cad_node.output.builder import Run, organ_tracking_uid, tracking_uid
 from cad_node.output.codes import site_and_side
-from cad_node.output.colours import RGB, finding_colour, organ_colour
+from cad_node.output.colours import finding_colour, organ_colour
 from cad_node.output.equipment import segment_algorithm
 
 
@@ -17,7 +17,7 @@ def describe_segments(findings: Findings, run: Run) -> list[SegmentDescription]:
     """Findings first, so that finding n is segment n; then the organs. PS3.3 C.8.20.4"""
     described = [_finding_segment(finding, number, run) for number, finding in enumerate(findings.findings, 1)]
     for number, organ in enumerate(findings.organs, 1):
-        described.append(_organ_segment(organ, len(described) + 1, organ_colour(number), run))
+        described.append(_organ_segment(organ, number, len(described) + 1, run))
     return described
 
 
@@ -42,16 +42,18 @@ def _finding_segment(finding: Finding, number: int, run: Run) -> SegmentDescript
     return description
 
 
-def _organ_segment(organ: Organ, number: int, colour: RGB, run: Run) -> SegmentDescription:
+def _organ_segment(organ: Organ, number: int, segment_number: int, run: Run) -> SegmentDescription:
     site = site_and_side(organ.code)
     description = SegmentDescription(
-        segment_number=number,
+        segment_number=segment_number,
         segment_label=organ.label,
         segmented_property_category=codes.SCT.AnatomicalStructure,
         segmented_property_type=site.region,
         algorithm_type="AUTOMATIC",
         algorithm_identification=segment_algorithm(run),
-        display_color=CIELabColor.from_rgb(*colour),
+        tracking_id=organ.label,
+        tracking_uid=organ_tracking_uid(run, number),
+        display_color=CIELabColor.from_rgb(*organ_colour(number)),
     )
     if site.laterality:
         segment_type = description.SegmentedPropertyTypeCodeSequence[0]

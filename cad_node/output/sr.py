@@ -32,7 +32,7 @@ from cad_node.output.codes import (
 )
 from cad_node.output.equipment import REVIEW_REMARK, device_observer, general_equipment, series_description
 from cad_node.output.headers import reference_headers
-from cad_node.output.measurement_groups import measurement_groups
+from cad_node.output.measurement_groups import derived_measurements, measurement_groups, organ_axes
 from cad_node.output.seg import seg_instance_uid, seg_series_uid
 from cad_node.output.stamp import stamp
 
@@ -50,7 +50,7 @@ def build_sr(volume: Volume, findings: Findings, run: Run) -> Dataset:
     headers = reference_headers(volume, run)
     ds = Comprehensive3DSR(
         evidence=[*headers, *_segmentation(headers[0], findings, run)],
-        content=_root(headers, findings, run),
+        content=_root(volume, headers, findings, run),
         series_instance_uid=derive_uid(run, "sr", "series"),
         series_number=SERIES_NUMBER,
         series_description=series_description(run, "report"),
@@ -75,7 +75,7 @@ def _segmentation(header: Dataset, findings: Findings, run: Run) -> list[Dataset
     return [ds]
 
 
-def _root(headers: Sequence[Dataset], findings: Findings, run: Run) -> ContainerContentItem:
+def _root(volume: Volume, headers: Sequence[Dataset], findings: Findings, run: Run) -> ContainerContentItem:
     """TID 1500, its rows in order. highdicom's MeasurementReport can't say that nothing was found."""
     output = run.manifest.output
     procedure, negative_title = reading(str(headers[0].Modality), output.site.code)
@@ -84,10 +84,14 @@ def _root(headers: Sequence[Dataset], findings: Findings, run: Run) -> Container
     root.ContentSequence.extend(LanguageOfContentItemAndDescendants(_ENGLISH))
     root.ContentSequence.extend(device_observer(run))
     root.ContentSequence.append(_code(codes.DCM.ProcedureReported, procedure, RelationshipTypeValues.HAS_CONCEPT_MOD))
-    if findings.findings:
-        slices = sorted({axis.slice_index for finding in findings.findings for axis in (finding.long_axis, finding.short_axis)})
+    sections = organ_axes(volume, findings)
+    if findings.findings or sections:
+        drawn = [axis for finding in findings.findings for axis in (finding.long_axis, finding.short_axis)]
+        slices = sorted({axis.slice_index for axis in (*drawn, *sections.values())})
         root.ContentSequence.extend(ImageLibrary([headers[index] for index in slices]))
-        root.ContentSequence.append(_container(codes.DCM.ImagingMeasurements, measurement_groups(headers, findings, run)))
+        root.ContentSequence.append(_container(codes.DCM.ImagingMeasurements, measurement_groups(headers, findings, sections, run)))
+    if findings.measurements:
+        root.ContentSequence.append(_container(codes.DCM.DerivedImagingMeasurements, derived_measurements(findings, run)))
     root.ContentSequence.append(_container(QUALITATIVE_EVALUATIONS, _summary(findings, output.finding.code)))
     return root
 

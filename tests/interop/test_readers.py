@@ -15,7 +15,12 @@ from cad_node.output.sr import build_sr
 from tests.interop.tools import dciodvfy_errors, run, tool
 from tests.output import case
 
-CASES = {"three nodules": 3, "no nodule": 0}
+CASES = {
+    "three nodules": (case.findings, 3),
+    "no nodule": (case.findings, 0),
+    "three nodules and both lungs, measured": (case.measured_findings, 3),
+    "no nodule, but both lungs measured": (case.measured_findings, 0),
+}
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +30,8 @@ def volume():
 
 @pytest.fixture(scope="module", params=CASES.values(), ids=CASES.keys())
 def findings(request, volume):
-    return case.findings(volume, request.param)
+    make, nodules = request.param
+    return make(volume, nodules)
 
 
 @pytest.fixture
@@ -78,8 +84,10 @@ def test_tid1500reader_reads_the_measurements(sr, findings, tmp_path):
 
     assert done.returncode == 0, done.stderr
     groups = json.loads((tmp_path / "sr.json").read_text())["Measurements"]
-    assert [group["TrackingIdentifier"] for group in groups] == [finding.label for finding in findings.findings for _ in range(2)]
-    assert [group["ReferencedSegment"] for group in groups[::2]] == list(range(1, len(findings.findings) + 1))
+    shown = [*findings.findings, *(organ for organ in findings.organs if organ.measurements)]
+    assert [group["TrackingIdentifier"] for group in groups] == [item.label for item in shown for _ in range(2)]
+    assert [group["ReferencedSegment"] for group in groups[::2]] == list(range(1, len(shown) + 1))
+    assert all(len(item.measurements) <= len(group["measurementItems"]) for item, group in zip(shown, groups[::2], strict=True))
 
 
 @pytest.mark.parametrize("program", ["dsrdump", "dsr2html"])

@@ -1,13 +1,16 @@
 """A small chest CT with three nodules in two lungs, as volume, findings and run: what the builders' tests build from."""
 
 import uuid
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
 from pydicom.dataset import Dataset
 from pydicom.sr.coding import Code
 
-from cad_node.findings import Axis, Finding, Findings, Organ, Region
+from cad_node.findings import Axis, Evaluation, Finding, Findings, Measurement, Organ, Region
+from cad_node.imaging import concepts
 from cad_node.imaging.volume import Volume
 from cad_node.manifest import Manifest
 from cad_node.output.builder import Run
@@ -16,6 +19,7 @@ from tests.factory import ct_study
 RIGHT_LUNG = Code("3341006", "SCT", "Right lung")
 LEFT_LUNG = Code("44029006", "SCT", "Left lung")
 NODULE = Code("27925004", "SCT", "Nodule")
+_IN_UPPER_ZONE = Evaluation(concepts.LOCATION_IN_CHEST, concepts.ZONES[2])
 
 _CENTRES = ((3, 30, 20), (5, 20, 22), (6, 33, 46))
 
@@ -84,6 +88,24 @@ def findings(of: Volume, nodules: int = 3) -> Findings:
         tuple(_nodule(of, number) for number in range(1, nodules + 1)),
         (Organ("Right lung", RIGHT_LUNG, crop(halves[0])), Organ("Left lung", LEFT_LUNG, crop(halves[1]))),
     )
+
+
+def measured_findings(of: Volume, nodules: int = 3) -> Findings:
+    """The same with every quantity and a judgement, each value one of its own."""
+    plain = findings(of, nodules)
+    return Findings(
+        tuple(
+            replace(finding, measurements=_measured(concepts.NODULE_QUANTITIES, 10.0 * number), evaluations=(_IN_UPPER_ZONE,))
+            for number, finding in enumerate(plain.findings, 1)
+        ),
+        tuple(replace(organ, measurements=_measured(concepts.LUNG_QUANTITIES, 100.0 * n)) for n, organ in enumerate(plain.organs, 1)),
+        _measured(concepts.LUNG_QUANTITIES, 1000.0),
+    )
+
+
+def _measured(quantities: Sequence[concepts.Quantity], first: float) -> tuple[Measurement, ...]:
+    stated_elsewhere = (concepts.VOLUME, concepts.MEAN_HU, concepts.LONG_AXIS, concepts.SHORT_AXIS, concepts.SECTION_AXIS)
+    return tuple(quantity.of(first + step) for step, quantity in enumerate(quantities) if quantity not in stated_elsewhere)
 
 
 def crop(mask: np.ndarray) -> Region:

@@ -1,6 +1,7 @@
 """The Structured Report, re-read by highdicom."""
 
 from io import BytesIO
+from pathlib import Path
 
 import highdicom as hd
 import numpy as np
@@ -9,7 +10,8 @@ from pydicom import dcmread
 from pydicom.sr.codedict import codes
 
 from cad_node.findings import Findings
-from cad_node.output.codes import LONG_AXIS, SHORT_AXIS
+from cad_node.imaging import concepts
+from cad_node.imaging.concepts import LONG_AXIS, SHORT_AXIS
 from cad_node.output.file import encode
 from cad_node.output.seg import build_seg
 from cad_node.output.sr import build_sr
@@ -88,7 +90,7 @@ def test_the_diameters_are_drawn_on_their_slice_where_they_were_measured(volume)
 
     for group, finding in zip(groups, findings, strict=True):
         for name, axis in ((LONG_AXIS, finding.long_axis), (SHORT_AXIS, finding.short_axis)):
-            (measured,) = group.get_measurements(name=name)
+            (measured,) = group.get_measurements(name=name.concept)
             assert measured.value == pytest.approx(axis.length_mm, abs=0.005)
             (line,) = items(measured[0], "SCOORD")
             assert line.GraphicType == "POLYLINE"
@@ -161,3 +163,111 @@ def test_without_organs_and_findings_it_refers_to_no_segmentation(volume):
     sr = reread(build_sr(volume, Findings((), ()), case.run()))
 
     assert {uids[2] for uids in sr.get_evidence()} == {source.SOPInstanceUID for source in volume.sources}
+
+
+def coded(measured):
+    """What a measurement item says of itself: concept, value, unit, method, derivation."""
+    method = next(
+        (item for item in items(measured[0], "CODE") if item.ConceptNameCodeSequence[0].CodeMeaning == "Measurement Method"), None
+    )
+    return (
+        measured.name.value,
+        measured.value,
+        measured.unit.value,
+        method and method.ConceptCodeSequence[0].CodeValue,
+        measured.derivation and measured.derivation.value,
+    )
+
+
+def stated(measurement):
+    codes_of = (code and code.value for code in (measurement.method, measurement.derivation))
+    return (measurement.concept.value, measurement.value, measurement.unit.value, *codes_of)
+
+
+@pytest.fixture(scope="module")
+def measured_report(volume):
+    return reread(build_sr(volume, case.measured_findings(volume), case.run()))
+
+
+def test_every_quantity_of_a_nodule_has_its_unit_method_and_derivation(volume, measured_report):
+    findings = case.measured_findings(volume).findings
+
+    groups = measured_report.content.get_volumetric_roi_measurement_groups()[: len(findings)]
+
+    for group, finding in zip(groups, findings, strict=True):
+        score = case.run().manifest.output.meaning.code
+        said = [coded(measured) for measured in group.get_measurements() if measured.name != score]
+        assert said[0] == ("118565006", pytest.approx(finding.volume_mm3, abs=0.05), "mm3", "PARTIAL_VOLUME", None)
+        assert said[1] == ("112031", pytest.approx(finding.mean_hu, abs=0.05), "[hnsf'U]", None, "373098007")
+        assert said[2:] == [stated(measurement) for measurement in finding.measurements]
+
+
+def test_judgements_are_qualitative_evaluations_of_their_nodule(volume, measured_report):
+    groups = measured_report.content.get_volumetric_roi_measurement_groups()[:3]
+
+    judged = [[(one.name.meaning, one.value.meaning) for one in group.get_qualitative_evaluations()] for group in groups]
+
+    assert judged == [[("Location in Chest", "Upper zone of lung")]] * 3
+
+
+def test_each_lung_has_a_group_that_refers_to_its_segment(volume, measured_report):
+    organs = case.measured_findings(volume).organs
+    seg = build_seg(volume, case.measured_findings(volume), case.run())
+
+    groups = measured_report.content.get_volumetric_roi_measurement_groups()[3:]
+
+    for group, organ, segment in zip(groups, organs, seg.SegmentSequence[3:], strict=True):
+        assert (group.tracking_identifier, group.tracking_uid) == (segment.TrackingID, segment.TrackingUID)
+        assert group.referenced_segment.referenced_segment_numbers == [segment.SegmentNumber]
+        assert (group.finding_category, group.finding_type.meaning) == (codes.SCT.AnatomicalStructure, "Lung")
+        assert [coded(measured) for measured in group.get_measurements()] == [stated(measurement) for measurement in organ.measurements]
+
+
+def test_a_lung_is_drawn_under_its_tracking_uid_on_the_section_of_greatest_area(volume, measured_report):
+    volumetric = measured_report.content.get_volumetric_roi_measurement_groups()[3:]
+
+    drawn = measured_report.content.get_image_measurement_groups()[3:]
+
+    assert [group.tracking_uid for group in drawn] == [group.tracking_uid for group in volumetric]
+    for group in drawn:
+        (measured,) = group.get_measurements(name=LONG_AXIS.concept)
+        (line,) = items(measured[0], "SCOORD")
+        (column0, row0), (column1, row1) = np.reshape(line.GraphicData, (2, 2))
+        rows_mm, columns_mm = volume.spacing_mm[1:]
+        assert measured.value == pytest.approx(np.hypot((row1 - row0) * rows_mm, (column1 - column0) * columns_mm), abs=0.05)
+
+
+def test_both_lungs_together_are_derived_measurements(volume, measured_report):
+    measurements = case.measured_findings(volume).measurements
+
+    said = items(container(measured_report, "Derived Imaging Measurements"), "NUM")
+
+    assert [item.MeasuredValueSequence[0].NumericValue for item in said] == [measurement.value for measurement in measurements]
+    for item in said:
+        modifiers = {child.ConceptNameCodeSequence[0].CodeMeaning: child for child in item.ContentSequence}
+        assert "Derivation" in modifiers
+        site = modifiers["Finding Site"]
+        assert site.ConceptCodeSequence[0].CodeMeaning == "Lung"
+        assert site.ContentSequence[0].ConceptCodeSequence[0].CodeMeaning in ("Bilateral", "Right and left")
+
+
+def test_a_report_without_findings_measures_the_lungs_all_the_same(volume):
+    sr = reread(build_sr(volume, case.measured_findings(volume, nodules=0), case.run()))
+
+    groups = sr.content.get_volumetric_roi_measurement_groups()
+
+    assert [group.tracking_identifier for group in groups] == ["Right lung", "Left lung"]
+    assert sr.ConceptNameCodeSequence[0].CodeMeaning == "Chest CAD Report"
+
+
+def test_private_codes_fit_their_attributes_and_are_told_in_the_conformance_statement():
+    quantities = (*concepts.NODULE_QUANTITIES, *concepts.LUNG_QUANTITIES)
+    private = {code for one in quantities for code in (one.concept, one.method) if code and code.scheme_designator == "99CADNODE"}
+
+    told = Path("docs/conformance.md").read_text(encoding="utf-8")
+
+    assert private
+    for code in private:
+        assert len(code.value) <= 16  # SH, PS3.5 6.2
+        assert len(code.meaning) <= 64  # LO
+        assert f"| {code.value} | 99CADNODE | {code.meaning}" in told
