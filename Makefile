@@ -1,6 +1,6 @@
 # cad_node: `make demo` and `make test` need nothing but this checkout on Debian or Ubuntu with Python 3.11 or newer.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-quick check format bench docs clean system-packages
+.PHONY: help demo test test-quick check format bench bench-measurement model docs clean system-packages
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -8,7 +8,7 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 INPUTS := pyproject.toml constraints.txt
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: .venv/.serving ## The main job from end to end on a chest CT phantom; results in build/demo
 	$(BIN)/cad-node demo --out build/demo --json build/demo/demo.json
@@ -35,6 +35,15 @@ docs: .venv/.development ## Write the generated parts of the documents anew
 
 bench: .venv/.development ## Where the time of one study goes; STUDY=DIR takes your own
 	$(BIN)/python benchmarks/study.py $(if $(STUDY),--study $(STUDY)) --json build/bench-study.json
+
+model: .venv/.development ## Make a model again from its data: MODEL=lung_nodule_ct DATA=DIR VERSION=2.0.1 (SEED=1, DEVICE=cpu)
+	$(BIN)/cad-node train $(MODEL) --data $(DATA) --seed $(or $(SEED),1) --device $(or $(DEVICE),cpu) --resume
+	$(BIN)/cad-node evaluate $(MODEL) --data $(DATA)
+	$(BIN)/cad-node export $(MODEL) --data $(DATA) --version $(VERSION)
+
+bench-measurement: .venv/.development ## How true the measurements are; renews what docs/measurement.md shows
+	$(BIN)/python benchmarks/measurement.py --json docs/measurement.json --plot docs/measurement.png
+	$(BIN)/python docs/generate.py
 
 clean: ## Remove what was built here
 	rm -rf build dist .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
