@@ -13,6 +13,19 @@ JUDGEMENT_MM = 0.75  # its pixels, whatever the scan's: size counts
 LEVELS = (0.25, 0.5, 0.75)  # of the nodule's extent along the slices: where it is looked at
 
 
+def cut_outline_slabs(
+    voxels: NDArray[np.int16], indices: NDArray[np.intp], middle: tuple[float, float], step: float
+) -> NDArray[np.float32]:
+    """(N, 3, 64, 64) HU: each slice of `indices` between its neighbours, the middle (row, column) between the four innermost pixels.
+
+    step: pixels of the source from one pixel to the next. Beyond the image its rim goes on.
+    """
+    shown = np.clip(indices[:, None] + (-1, 0, 1), 0, len(voxels) - 1)
+    first, last = int(shown.min()), int(shown.max())
+    planes = np.stack([resample_plane(voxels[index], middle, (step, step), OUTLINE_PX) for index in range(first, last + 1)])
+    return np.asarray(planes[shown - first])
+
+
 def cut_judgement_slab(voxels: NDArray[np.int16], spacing_mm: Spacing, region: Region) -> NDArray[np.float32]:
     """(3, 48, 48) HU: slices at a quarter, half and three quarters of the region, its box's middle in the middle, pixels of 0.75 mm.
 

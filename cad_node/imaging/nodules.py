@@ -1,11 +1,13 @@
 """A candidate's outline: half-way between nodule and lung, with vessels and pleura taken off."""
 
+import cc3d
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
 from cad_node.findings import Region
 from cad_node.imaging.candidates import Candidate
+from cad_node.imaging.coverage import cover
 from cad_node.imaging.shapes import Mask, Spacing, box_around, dilate, erode, part_at
 from cad_node.imaging.volume import Volume
 
@@ -37,9 +39,30 @@ def delineate(volume: Volume, lungs: Mask, candidate: Candidate) -> Region | Non
     filled = ndimage.binary_fill_holes(body)
     if _walled_in(filled, tissue, lungs[box]):
         return None
-    z, y, x = box_around(filled)
-    origin = box[0].start + z.start, box[1].start + y.start, box[2].start + x.start
-    return Region(origin, np.ascontiguousarray(filled[z, y, x]))
+    return region_of(filled, (box[0].start, box[1].start, box[2].start))
+
+
+def settle_border(volume: Volume, region: Region) -> Region:
+    """The same nodule with its border half-way between its own HU and the lung's, no further from where it was than a voxel or so.
+
+    What leads away from it, vessels and the chest wall, stays off. A nodule of which nothing would be left stays as it is.
+    """
+    coverage = cover(volume, region)
+    at = np.subtract(region.origin, coverage.origin)
+    old = np.zeros(coverage.share.shape, np.bool_)
+    old[tuple(slice(start, start + n) for start, n in zip(at, region.mask.shape, strict=True))] = region.mask
+    new = ndimage.binary_fill_holes(coverage.share >= 0.5)
+    parts = cc3d.connected_components(new, connectivity=6)
+    shared = np.bincount(parts[old & new], minlength=1)
+    shared[0] = 0
+    return region_of(parts == np.argmax(shared), coverage.origin) if shared.any() else region
+
+
+def region_of(mask: Mask, origin: tuple[int, int, int]) -> Region:
+    """A mask that isn't empty, cropped. origin: the volume's voxel that is the mask's first."""
+    box = box_around(mask)
+    z, y, x = (start + part.start for start, part in zip(origin, box, strict=True))
+    return Region((z, y, x), np.ascontiguousarray(mask[box]))
 
 
 def _box(volume: Volume, candidate: Candidate) -> tuple[slice, slice, slice]:

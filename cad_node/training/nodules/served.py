@@ -1,0 +1,69 @@
+"""The graphs that are shipped."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+MIRRORS: tuple[tuple[int, ...], ...] = ((), (2,), (3,), (2, 3))  # a nodule has no preferred side; axes of (batch, slice, row, column)
+JUDGEMENT_OUTPUTS = ("malignancy", "spread", "texture", "spiculation", "calcification", "activation")
+
+
+class ServedOutline(nn.Module):
+    """Slabs (batch, 3, 64, 64) HU -> "nodule" (batch, 1, 64, 64) 0..1: the mean over the slab and its mirror images."""
+
+    def __init__(self, networks: Sequence[nn.Module], _: Mapping[str, float]) -> None:
+        super().__init__()
+        (self.network,) = networks
+
+    def forward(self, slabs: Tensor) -> tuple[Tensor]:
+        looks = [self.network(slabs.flip(axes))["nodule"].flip(axes) for axes in MIRRORS]
+        return (torch.stack(looks).mean(0).sigmoid(),)
+
+
+class ServedJudgement(nn.Module):
+    """Slabs (batch, 3, 48, 48) HU -> malignancy, spread, texture, spiculation, calcification (batch,), activation (batch, 48, 48).
+
+    malignancy: mean of the members' calibrated scores, 0..1; spread: their standard deviation. texture, spiculation: 1..5, as readers rate.
+    activation: what each place adds to the members' mean calibrated logit; its mean is that logit without the offset.
+    parameters: "calibration_scale" and "calibration_offset": a member's score = sigmoid(scale · logit + offset).
+    """
+
+    def __init__(self, networks: Sequence[nn.Module], parameters: Mapping[str, float]) -> None:
+        super().__init__()
+        self.members = nn.ModuleList(networks)
+        self.scale, self.offset = parameters["calibration_scale"], parameters["calibration_offset"]
+
+    def forward(self, slabs: Tensor) -> tuple[Tensor, ...]:
+        seen = [self._look(member, slabs) for member in self.members]
+        logits = torch.stack([look["malignancy"] for look in seen])
+        scores = (logits * self.scale + self.offset).sigmoid()
+        texture, spiculation, calcification = (
+            torch.stack([look[name].sigmoid() for look in seen]).mean(0) for name in ("texture", "spiculation", "calcification")
+        )
+        evidence = torch.stack([look["activation"] for look in seen]).mean(0)[:, None] * self.scale
+        activation = functional.interpolate(evidence, size=slabs.shape[2:], mode="bilinear", align_corners=False)[:, 0]
+        return scores.mean(0), scores.std(0, correction=0), 1 + 4 * texture, 1 + 4 * spiculation, calcification, activation
+
+    @staticmethod
+    def _look(member: nn.Module, slabs: Tensor) -> dict[str, Tensor]:
+        """Raw outputs, the mean over the slab and its mirror images."""
+        looks = []
+        for axes in MIRRORS:
+            look = dict(member(slabs.flip(axes)))
+            look["activation"] = look["activation"].flip([axis - 1 for axis in axes])
+            looks.append(look)
+        return {name: torch.stack([look[name] for look in looks]).mean(0) for name in looks[0]}
+
+
+def run_served(served: nn.Module, outputs: Sequence[str], inputs: NDArray[Any], batch: int = 128) -> dict[str, NDArray[np.float32]]:
+    """What the shipped graph gives, by name, over all inputs."""
+    served.eval()
+    with torch.inference_mode():
+        starts = range(0, len(inputs), batch)
+        parts = [served(torch.from_numpy(np.asarray(inputs[start : start + batch], np.float32))) for start in starts]
+    return {name: torch.cat([part[index] for part in parts]).numpy() for index, name in enumerate(outputs)}
