@@ -17,7 +17,7 @@ from cad_node.imaging.volume import Volume
 
 RIM_MM = 1.75  # half the width of the rim in which voxels are shared, at least a voxel: two sigmas of most kernels' point spread
 LUNG_HU = (-1024, -500)  # voxels around that may be lung, dense or emptied
-LEVEL_MM = 2.0  # sigma over which the nodule's own HU is averaged: a part-solid one has more than one
+LEVEL_MM = 1.25  # sigma over which the nodule's own HU is averaged: a part-solid one has more than one
 MIN_CONTRAST_HU = 80.0  # of nodule to lung: below, HU say nothing of the border, and the outline is taken as it is
 OVERSHOOT = 0.25  # by which noise may take a share below 0 or above 1: cut there, it would add up
 
