@@ -1,4 +1,4 @@
-"""Real nodules put into lung tissue that has none: true shapes at any size, in other surroundings. For training and for measuring, never a test set."""
+"""Real nodules put into lung tissue that has none: true shapes at any size, in other surroundings."""
 
 from typing import Any
 
@@ -25,7 +25,8 @@ def insert_nodule(
     middle = np.array(ndimage.center_of_mass(nodule.consensus))
     reach = (np.array(nodule.hu.shape) / 2 + 1) / ratio
     box = tuple(
-        slice(max(0, int(at - length)), min(size, int(at + length) + 2)) for at, length, size in zip(centre, reach, voxels.shape, strict=True)
+        slice(max(0, int(at - length)), min(size, int(at + length) + 2))
+        for at, length, size in zip(centre, reach, voxels.shape, strict=True)
     )
     grid = np.stack(np.meshgrid(*(np.arange(side.start, side.stop) for side in box), indexing="ij"))
     at = (grid - np.reshape(centre, (3, 1, 1, 1))) * ratio.reshape(3, 1, 1, 1) + middle.reshape(3, 1, 1, 1)

@@ -86,16 +86,16 @@ def _around_nodules(nodules: Iterable[AnnotatedNodule]) -> Iterator[_Patch]:
         wanted = [round(middle + look * diameter_mm / nodule.slice_spacing_mm) for look in LOOKS]
         for index in sorted(set(np.clip(wanted, filled[0], filled[-1]).tolist())):
             hu = _cut(nodule.hu[index], row, column)
-            yield _Patch(hu, True, nodule.patient, False, diameter_mm, f"{nodule.key}, slice {index}")  # noqa: FBT003 - fields of a value
+            yield _Patch(hu, True, nodule.patient, False, diameter_mm, f"{nodule.key}, slice {index}")
 
 
 def _beside_nodules(nodules: Iterable[AnnotatedNodule]) -> Iterator[_Patch]:
     for nodule in nodules:
-        marked = nodule.readers.any(axis=0)
+        marked = np.asarray(nodule.readers.any(axis=0))
         for index in range(0, len(nodule.hu), 3):  # neighbouring slices show the same vessels
             for row, column in _bright_spots(nodule.hu[index], marked[index])[:NEGATIVES]:
                 hu = _cut(nodule.hu[index], row, column)
-                yield _Patch(hu, False, nodule.patient, False, np.nan, f"{nodule.key}, slice {index}")  # noqa: FBT003
+                yield _Patch(hu, False, nodule.patient, False, np.nan, f"{nodule.key}, slice {index}")
 
 
 def _bright_spots(plane: NDArray[np.int16], marked: NDArray[np.bool_]) -> list[tuple[int, int]]:
@@ -121,16 +121,19 @@ def _in_other_lungs(nodules: Sequence[AnnotatedNodule], cases: Sequence[Case], r
         slab = cases[chosen].voxels[z : z + 1].astype(np.float32)
         diameter_mm = float(random.uniform(*DIAMETER_MM))
         inserted, _ = insert_nodule(slab, SPACING_MM, (0.0, float(y), float(x)), nodule, diameter_mm)
-        with_nodule, without = _enlarged(inserted[0], (y, x), nodule.pixel_mm), _enlarged(slab[0], _brightest(slab[0], y, x), nodule.pixel_mm)
+        with_nodule, without = (
+            _enlarged(inserted[0], (y, x), nodule.pixel_mm),
+            _enlarged(slab[0], _brightest(slab[0], y, x), nodule.pixel_mm),
+        )
         where = f"{cases[chosen].patient}, slice {z}"
-        yield _Patch(with_nodule, True, nodule.patient, True, diameter_mm, f"{nodule.key} put into {where}")  # noqa: FBT003
-        yield _Patch(without, False, nodule.patient, True, np.nan, where)  # noqa: FBT003
+        yield _Patch(with_nodule, True, nodule.patient, True, diameter_mm, f"{nodule.key} put into {where}")
+        yield _Patch(without, False, nodule.patient, True, np.nan, where)
 
 
 def _free_places(case: Case) -> NDArray[np.intp]:
     """(N, 3) voxels of lung around which nothing dense stands."""
     densest = ndimage.maximum_filter(ndimage.gaussian_filter(case.voxels.astype(np.float32), (0, 1, 1)), (1, 5, 5))
-    return np.argwhere(ndimage.binary_erosion(case.lungs, np.ones((1, 5, 5))) & (densest < FREE_HU))
+    return np.argwhere(ndimage.binary_erosion(case.lungs, np.ones((1, 5, 5), np.bool_)) & (densest < FREE_HU))
 
 
 def _brightest(plane: NDArray[np.float32], y: int, x: int) -> tuple[int, int]:

@@ -16,6 +16,7 @@ from PIL import Image, UnidentifiedImageError
 
 from cad_node.training.samples import DataError, Samples, Split
 
+FOLDER = "luna16_patches2d"
 ARCHIVE = "luna16_patches_50x50.tar.gz"
 SHA256 = {
     Split.TRAIN: "91bb95bb4316f78636977e0ff37d2c23656837d87b1dbbf4496bd2566ee1910f",
@@ -32,10 +33,11 @@ Files = Callable[[str], bytes]  # path within the set -> content, KeyError where
 def read_luna_patches(source: Path, split: Split, sha256: str = "") -> Samples:
     """Read one split: target "nodule" is 0 or 1; the set names no patients, its split is not by patient.
 
-    source: the archive, a folder that holds it, or the folder it was unpacked to.
+    source: the archive, a folder that holds it, the folder it was unpacked to, or one that holds any of those as luna16_patches2d.
     sha256: of the label file and its images, in order; empty takes any.
     Raises DataError naming what is missing, unreadable or not the data expected.
     """
+    source = source / FOLDER if (source / FOLDER).is_dir() else source
     files = _open_files(source, split)
     label_file = f"{split}datalabels.txt"
     digest = hashlib.sha256()

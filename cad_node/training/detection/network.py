@@ -1,5 +1,7 @@
 """The nodule patch classifier: a CNN whose logit is a sum over places, so that it can be shown exactly where it comes from."""
 
+from itertools import pairwise
+
 from torch import Tensor, nn
 
 WINDOW_HU = (-1000.0, 400.0)
@@ -41,6 +43,6 @@ class NoduleNetwork(nn.Module):
 
 def _layers(*channels: int) -> list[nn.Module]:
     layers: list[nn.Module] = []
-    for taken, given in zip(channels, channels[1:], strict=False):
+    for taken, given in pairwise(channels):
         layers += [nn.Conv2d(taken, given, 3, padding=1, bias=False), nn.BatchNorm2d(given), nn.ReLU()]
     return layers

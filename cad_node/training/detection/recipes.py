@@ -1,6 +1,5 @@
 """The nodule patch classifiers that can be trained."""
 
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,10 +9,10 @@ from sklearn.metrics import roc_auc_score
 from torch import Generator, Tensor
 from torch.nn import functional
 
-from cad_node.training.detection.augmentation import augment
-from cad_node.training.detection.evaluate import evaluate_luna
-from cad_node.training.detection.golden_patches import nodule_golden_patches
 from cad_node.training.detection import lidc_patches, luna_patches
+from cad_node.training.detection.augmentation import augment
+from cad_node.training.detection.evaluate import Read, evaluate_classifier
+from cad_node.training.detection.golden_patches import nodule_golden_patches
 from cad_node.training.detection.lidc_patches import read_lidc_patches
 from cad_node.training.detection.luna_patches import SHA256, read_luna_patches
 from cad_node.training.detection.network import NoduleNetwork
@@ -24,12 +23,8 @@ from cad_node.training.samples import Samples, Split
 NODULE_WEIGHT = 3.0  # of a nodule against another patch in the loss: there are five times as many of those
 
 
-def _read_luna(data: Path, split: Split, member: int) -> Samples:  # noqa: ARG001 - members differ by their seeds alone
+def _read_luna(data: Path, split: Split) -> Samples:
     return read_luna_patches(data, split, SHA256[split])
-
-
-def _read_lidc(data: Path, split: Split, member: int) -> Samples:  # noqa: ARG001
-    return read_lidc_patches(data, split)
 
 
 def _augment(patches: Tensor, targets: Targets, generator: Generator) -> tuple[Tensor, Targets]:
@@ -45,14 +40,15 @@ def _auc(predictions: Predictions, samples: Samples) -> float:
     return float(roc_auc_score(samples.targets["nodule"], predictions["logits"]))
 
 
-def _recipe(name: str, size_px: int, read: Callable[[Path, Split, int], Samples], **others: Any) -> Recipe:  # noqa: ANN401 - fields of Recipe
+def _recipe(name: str, size_px: int, read: Read, **others: Any) -> Recipe:
     return Recipe(
         name=name,
-        read=read,
+        read=lambda data, split, _: read(data, split),  # members differ by their seeds alone
         network=partial(NoduleNetwork, size_px),
         augment=_augment,
         loss=_loss,
         score=_auc,
+        evaluate=partial(evaluate_classifier, read=read, patch_px=size_px),
         served=ServedEnsemble,
         input="patches",
         outputs=("scores", "activation"),
@@ -63,7 +59,7 @@ def _recipe(name: str, size_px: int, read: Callable[[Path, Split, int], Samples]
     )
 
 
-LUNG_NODULE = _recipe("lung_nodule_ct", luna_patches.PATCH_PX, _read_luna, evaluate=evaluate_luna, members=3, batch=64, learning_rate=2e-3, epochs=24)
+LUNG_NODULE = _recipe("lung_nodule_ct", luna_patches.PATCH_PX, _read_luna, members=3, batch=64, learning_rate=2e-3, epochs=24)
 LUNG_NODULE_LIDC = _recipe(
-    "lung_nodule_lidc_ct", lidc_patches.PATCH_PX, _read_lidc, evaluate=evaluate_luna, members=2, batch=64, learning_rate=2e-3, epochs=9
+    "lung_nodule_lidc_ct", lidc_patches.PATCH_PX, read_lidc_patches, members=2, batch=64, learning_rate=2e-3, epochs=9
 )

@@ -11,6 +11,26 @@ from cad_node.training.detection.network import STRIDE
 MIRRORS: tuple[tuple[int, ...], ...] = ((), (1,), (2,), (1, 2))  # a nodule has no preferred side; axes of (batch, row, column)
 
 
+class Ensemble(nn.Module):
+    """Mean "logits" and "terms" of the members over a patch and its three mirror images."""
+
+    def __init__(self, networks: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.members = nn.ModuleList(networks)
+
+    def forward(self, patches: Tensor) -> dict[str, Tensor]:
+        looks = [self._look(member, patches, axes) for member in self.members for axes in MIRRORS]
+        return {name: torch.stack([look[name] for look in looks]).mean(0) for name in ("logits", "terms")}
+
+    @staticmethod
+    def _look(member: nn.Module, patches: Tensor, axes: tuple[int, ...]) -> dict[str, Tensor]:
+        if not axes:
+            seen: dict[str, Tensor] = member(patches)
+            return seen
+        mirrored = member(patches.flip([axis + 1 for axis in axes]))
+        return {"logits": mirrored["logits"], "terms": mirrored["terms"].flip(axes)}
+
+
 class ServedEnsemble(nn.Module):
     """Patches (batch, 1, P, P) HU -> scores (batch,) 0..1, activation (batch, P, P).
 
@@ -20,23 +40,13 @@ class ServedEnsemble(nn.Module):
 
     def __init__(self, networks: Sequence[nn.Module], parameters: Mapping[str, float]) -> None:
         super().__init__()
-        self.members = nn.ModuleList(networks)
+        self.ensemble = Ensemble(networks)
         self.scale = parameters["calibration_scale"]
         self.offset = parameters["calibration_offset"]
 
     def forward(self, patches: Tensor) -> tuple[Tensor, Tensor]:
-        looks = [self._look(member, patches, axes) for member in self.members for axes in MIRRORS]
-        logits = torch.stack([logit for logit, _ in looks]).mean(0)
-        terms = torch.stack([term for _, term in looks]).mean(0)
-        return (logits * self.scale + self.offset).sigmoid(), _spread(terms * self.scale, patches.shape[-1])
-
-    @staticmethod
-    def _look(member: nn.Module, patches: Tensor, axes: tuple[int, ...]) -> tuple[Tensor, Tensor]:
-        if not axes:
-            seen = member(patches)
-            return seen["logits"], seen["terms"]
-        seen = member(patches.flip([axis + 1 for axis in axes]))
-        return seen["logits"], seen["terms"].flip(axes)
+        seen = self.ensemble(patches)
+        return (seen["logits"] * self.scale + self.offset).sigmoid(), _spread(seen["terms"] * self.scale, patches.shape[-1])
 
 
 def _spread(terms: Tensor, size_px: int) -> Tensor:
