@@ -51,6 +51,15 @@ class Refusal(StrEnum):
     SPACING_OUT_OF_RANGE = "spacing-out-of-range"
     MULTI_FRAME = "multi-frame"
     ANATOMY_NOT_FOUND = "anatomy-not-found"
+    WRONG_BODY_PART = "wrong-body-part"
+    PHANTOM = "phantom"
+    NOT_A_VOLUME = "not-a-volume"
+    VALUES_NOT_HU = "values-not-hu"
+    FIELD_OF_VIEW_CUT = "field-of-view-cut"
+    SLICE_GAP = "slice-gap"
+    DERIVED_IMAGE = "derived-image"
+    TOO_LOSSY = "too-lossy"
+    TOO_NOISY = "too-noisy"
 
 
 class UnusableSeries(CadNodeError):

@@ -1,6 +1,7 @@
 """What a model found, as values in the source image's geometry; coordinates are patient LPS millimetres."""
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 import numpy as np
 from numpy.typing import NDArray
@@ -101,6 +102,27 @@ class Finding:
         return self.long_axis.length_mm
 
 
+class Caution(StrEnum):
+    """Why the results of a series are to be read with care, though a model takes it."""
+
+    DERIVED = "derived-image"
+    LOSSY = "lossy-compression"
+    THICK_SLICES = "thick-slices"
+    SLICE_GAP = "slice-gap"
+    SHARP_KERNEL = "sharp-kernel"
+    CONTRAST_AGENT = "contrast-agent"
+    NOISE = "noise"
+    LUNGS_CUT = "lungs-cut"
+
+
+@dataclass(frozen=True, slots=True)
+class Remark:
+    """What a reader of the results should know of the series."""
+
+    code: Caution
+    sentence: str
+
+
 @dataclass(frozen=True, slots=True)
 class Findings:
     """All that one model says of one series; `findings` may be empty, which is a result too.
@@ -111,3 +133,4 @@ class Findings:
     findings: tuple[Finding, ...]
     organs: tuple[Organ, ...]
     measurements: tuple[Measurement, ...] = ()
+    remarks: tuple[Remark, ...] = ()
