@@ -53,8 +53,11 @@ class AnnotatedNodule:
 
 def read_nodules(data: Path) -> tuple[list[AnnotatedNodule], str]:
     """All nodules in the folder `data`, of whichever known format it is, and the SHA-256 of what was read. Raises DataError."""
-    from cad_node.training.nodules import lidc_nodule_slices  # noqa: PLC0415 - readers need the type above
+    from cad_node.training.datasets import lidc_idri  # noqa: PLC0415 - readers need the type above
+    from cad_node.training.nodules import lidc_nodule_slices  # noqa: PLC0415
 
     if (data / lidc_nodule_slices.TABLE).is_file():
         return lidc_nodule_slices.read(data)
-    raise DataError(f"{data}: holds no {lidc_nodule_slices.TABLE}; name a folder with annotated nodules")
+    if lidc_idri.is_lidc_idri(data):
+        return lidc_idri.read_lidc_idri(data)
+    raise DataError(f"{data}: holds neither {lidc_nodule_slices.TABLE} nor LIDC-IDRI's XML files; name a folder with annotated nodules")
