@@ -1,9 +1,9 @@
 """Labelled examples of one split, as every recipe's reader returns them and the training loop takes them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,6 +45,16 @@ class Samples:
 
     def __len__(self) -> int:
         return len(self.inputs)
+
+    def take(self, which: NDArray[np.intp]) -> Self:
+        """Some of the samples, by their indices."""
+        return replace(
+            self,
+            inputs=self.inputs[which],
+            targets={name: values[which] for name, values in self.targets.items()},
+            patients=tuple(self.patients[index] for index in which) if self.patients else (),
+            attributes={name: values[which] for name, values in self.attributes.items()},
+        )
 
 
 def check_patients_apart(splits: Mapping[Split, Samples]) -> None:

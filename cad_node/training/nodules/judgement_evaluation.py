@@ -43,7 +43,7 @@ def evaluate_judgements(trained: Trained) -> Evaluation:
     served = ServedJudgement(trained.networks, calibration)
     seen = run_served(served, JUDGEMENT_OUTPUTS, validation.inputs)
     bounds = choose_uncertainty(validation.attributes["suspicious"][decided], seen["malignancy"][decided], seen["spread"][decided])
-    curves = _robustness(served, _chosen(validation, decided))
+    curves = _robustness(served, validation.take(decided))
     test = read_judgements(trained.data, Split.TEST)
     predicted = run_served(served, JUDGEMENT_OUTPUTS, test.inputs)
     return Evaluation(
@@ -61,16 +61,6 @@ def evaluate_judgements(trained: Trained) -> Evaluation:
 def _decided(samples: Samples) -> NDArray[np.intp]:
     """Nodules on which the readers' median takes a side."""
     return np.flatnonzero(samples.attributes["suspicious"] != UNDECIDED)
-
-
-def _chosen(samples: Samples, which: NDArray[np.intp]) -> Samples:
-    return Samples(
-        inputs=samples.inputs[which],
-        targets={name: values[which] for name, values in samples.targets.items()},
-        patients=tuple(samples.patients[index] for index in which),
-        attributes={name: values[which] for name, values in samples.attributes.items()},
-        sha256=samples.sha256,
-    )
 
 
 def _robustness(served: ServedJudgement, samples: Samples) -> tuple[Robustness, ...]:
@@ -162,7 +152,7 @@ def _pictures(trained: Trained, test: Samples, predicted: Predicted, curves: tup
         pr_plot(judged, folder / "precision_recall.png", "Precision and sensitivity for what readers call suspicious"),
         reliability_plot(judged, folder / "reliability.png", "What the score says and what readers said"),
         *(robustness_plot(curve, folder / f"robustness_{curve.kind}.png", f"Opinion against {curve.kind}") for curve in curves),
-        _worst(_chosen(test, decided), judged["test"][1], trained),
+        _worst(test.take(decided), judged["test"][1], trained),
     )
 
 

@@ -62,23 +62,13 @@ def evaluate_outlines(trained: Trained) -> Evaluation:
 
 def _first_slabs(samples: Samples) -> Samples:
     """One slab of each nodule: for what is said of nodules, not of slices."""
-    return _chosen(samples, np.unique(samples.attributes["nodule"], return_index=True)[1])
+    return samples.take(np.unique(samples.attributes["nodule"], return_index=True)[1])
 
 
 def _middles(samples: Samples) -> Samples:
     numbers = samples.attributes["nodule"]
     slices = [np.flatnonzero(numbers == number) for number in np.unique(numbers)]
-    return _chosen(samples, np.concatenate([which[(len(which) - 1) // 2 :][:MIDDLE_SLICES] for which in slices]))
-
-
-def _chosen(samples: Samples, which: NDArray[np.intp]) -> Samples:
-    return Samples(
-        inputs=samples.inputs[which],
-        targets={name: values[which] for name, values in samples.targets.items()},
-        patients=tuple(samples.patients[index] for index in which),
-        attributes={name: values[which] for name, values in samples.attributes.items()},
-        sha256=samples.sha256,
-    )
+    return samples.take(np.concatenate([which[(len(which) - 1) // 2 :][:MIDDLE_SLICES] for which in slices]))
 
 
 def _robustness(served: ServedOutline, samples: Samples, threshold: float) -> tuple[Robustness, ...]:
@@ -98,7 +88,7 @@ def _figures(dice: NDArray[np.float64], nodules: Samples) -> tuple[Figure, ...]:
     return (
         _figure("test_dice", "Dice, mean of nodules in 3-D", Split.TEST, dice, nodules),
         *(
-            _figure(f"test_dice_{name}", f"Dice, {name} nodules", Split.TEST, dice[part], _chosen(nodules, np.flatnonzero(part)))
+            _figure(f"test_dice_{name}", f"Dice, {name} nodules", Split.TEST, dice[part], nodules.take(np.flatnonzero(part)))
             for name, part in parts.items()
         ),
         _figure("test_readers_dice", "Readers among themselves, mean Dice of pairs", Split.TEST, readers, nodules),

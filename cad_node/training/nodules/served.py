@@ -14,15 +14,14 @@ JUDGEMENT_OUTPUTS = ("malignancy", "spread", "texture", "spiculation", "calcific
 
 
 class ServedOutline(nn.Module):
-    """Slabs (batch, 3, 64, 64) HU -> "nodule" (batch, 1, 64, 64) 0..1: the mean over the slab and its mirror images."""
+    """Slabs (batch, 3, 64, 64) HU -> "nodule" (batch, 1, 64, 64) 0..1."""
 
     def __init__(self, networks: Sequence[nn.Module], _: Mapping[str, float]) -> None:
         super().__init__()
         (self.network,) = networks
 
     def forward(self, slabs: Tensor) -> tuple[Tensor]:
-        looks = [self.network(slabs.flip(axes))["nodule"].flip(axes) for axes in MIRRORS]
-        return (torch.stack(looks).mean(0).sigmoid(),)
+        return (self.network(slabs)["nodule"].sigmoid(),)
 
 
 class ServedJudgement(nn.Module):
