@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from pydicom.sr.coding import Code
 
 from cad_node.errors import ManifestError, Refusal
+from cad_node.scope_limits import Scope
 from cad_node.settings import ObjectName
 from cad_node.study import Series, Study
 
@@ -70,6 +71,7 @@ class Accepts(_Table):
     slice_spacing_mm: Range
     pixel_spacing_mm: Range
     orientation: Literal["axial"] = "axial"
+    scope: Scope = Scope()  # judged in the image, when it is loaded
 
 
 class Graph(_Table):

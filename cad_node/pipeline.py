@@ -1,9 +1,11 @@
 """The whole science on one screen: a series becomes a volume, findings, DICOM objects. No database, socket or clock."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from pydicom import dcmread
 from pydicom.dataset import Dataset
+from pydicom.errors import InvalidDicomError
 
 from cad_node.errors import Refusal, UnusableSeries
 from cad_node.findings import Findings
@@ -12,7 +14,8 @@ from cad_node.imaging.volume import Volume
 from cad_node.inference.network import Network
 from cad_node.manifest import Manifest
 from cad_node.output.builder import Builder, Run
-from cad_node.study import Study
+from cad_node.output.refusal import build_refusal
+from cad_node.study import Series, Study
 
 Networks = Mapping[str, Network]  # the model's own and those of its parts, by what they are for
 Task = Callable[[Volume, Manifest, Networks], Findings]
@@ -50,3 +53,19 @@ def build(volume: Volume, findings: Findings, run: Run, builders: Mapping[str, B
     """The manifest's objects; a builder that has nothing to show makes none."""
     built = ((name, builders[name](volume, findings, run)) for name in run.manifest.objects)
     return tuple(BuiltObject(name, dataset) for name, dataset in built if dataset is not None)
+
+
+def explain(study: Study, series_instance_uid: str | None, refused: UnusableSeries, run: Run) -> BuiltObject | None:
+    """The report that says why the series that the job names, or any of the study, isn't taken; None if no file can be read."""
+    judged = [series for series in study.series if series_instance_uid in (None, series.series_instance_uid)] or study.series
+    header = _any_header(judged)
+    return BuiltObject("refusal", build_refusal(header, judged, refused, run)) if header else None
+
+
+def _any_header(series: Sequence[Series]) -> Dataset | None:
+    for path in (instance.path for one in series for instance in one.instances):
+        try:
+            return dcmread(path, stop_before_pixels=True)
+        except (InvalidDicomError, OSError):  # the next file may be whole
+            continue
+    return None

@@ -17,6 +17,7 @@ AETitle = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, 
 Port = Annotated[int, Field(ge=0, le=65535)]
 Seconds = Annotated[float, Field(ge=0)]
 ObjectName = Literal["seg", "sr"]  # keys of BUILDERS, app/worker.py
+RefusalName = Literal["refusal"]  # made instead of them, where a model can't take a study
 
 
 class _Section(BaseModel):
@@ -113,8 +114,8 @@ class Destination(_Section):
     """Its TCP port."""
     calling_ae_title: AETitle | None = None
     """Calling AE title, where it isn't node.ae_title."""
-    objects: tuple[ObjectName, ...] = ("seg", "sr")
-    """Which objects it gets."""
+    objects: tuple[ObjectName | RefusalName, ...] = ("seg", "sr")
+    """Which objects it gets: seg, sr, refusal. The last is a short report for each model that can't take a study; it says why."""
 
 
 class Log(_Section):

@@ -147,9 +147,11 @@ class Worker:
         try:
             if prepared.error or prepared.volume is None:
                 raise prepared.error or AssertionError("neither a volume nor an error")
-            results, timings_s = self._analyse(job, prepared.volume)
+            results, remarks, timings_s = self._analyse(job, prepared.volume)
             timings_s = {"load": prepared.load_s, **timings_s}
-            self._persist(lambda: self.jobs.finish(job, results, self.objects_by_destination, self.clock(), timings_s=timings_s))
+            self._persist(
+                lambda: self.jobs.finish(job, results, self.objects_by_destination, self.clock(), timings_s=timings_s, remarks=remarks)
+            )
             log.info(
                 "job.done", job=job.id, model=job.model_name, results=len(results), **{f"{k}_s": round(v, 2) for k, v in timings_s.items()}
             )
@@ -170,7 +172,7 @@ class Worker:
                 log.warning("database.away", worker=self.name, reason=str(exc))
                 sleep(self.queue.poll_s)
 
-    def _analyse(self, job: ClaimedJob, volume: Volume) -> tuple[list[NewResult], dict[str, float]]:
+    def _analyse(self, job: ClaimedJob, volume: Volume) -> tuple[list[NewResult], str, dict[str, float]]:
         model, run = self._model(job), self._identity(job)
         infer, find, build = Stopwatch(), Stopwatch(), Stopwatch()
         with find:
@@ -179,7 +181,8 @@ class Worker:
         with build:
             built = pipeline.build(volume, findings, run, self.builders)
             results = [self._write(job, item) for item in built]
-        return results, {"prepare": find.seconds - infer.seconds, "infer": infer.seconds, "build": build.seconds}
+        remarks = "; ".join(remark.sentence for remark in findings.remarks)
+        return results, remarks, {"prepare": find.seconds - infer.seconds, "infer": infer.seconds, "build": build.seconds}
 
     def _identity(self, job: ClaimedJob) -> Run:
         device = uuid.uuid5(self.node_uid, f"{job.model_name}/{job.model_version}")
@@ -196,7 +199,8 @@ class Worker:
         log.warning("job.not_done", job=job.id, attempt=job.attempt, reason=reason)
         try:
             if isinstance(error, UnusableSeries):
-                self._persist(lambda: self.jobs.refuse(job, error.code, error.sentence, now))
+                told = self._explain(job, error)
+                self._persist(lambda: self.jobs.refuse(job, error.code, error.sentence, now, told, self.objects_by_destination))
             elif job.attempt >= self.queue.max_attempts and not getattr(error, "retryable", False):  # trouble that passes isn't the job's
                 self._persist(lambda: self.jobs.fail(job, reason, now))
             else:
@@ -204,6 +208,18 @@ class Worker:
                 self._persist(lambda: self.jobs.back_off(job, reason, now + timedelta(seconds=wait_s), now))
         except LeaseLost as exc:
             log.warning("job.lost", job=job.id, reason=str(exc))
+
+    def _explain(self, job: ClaimedJob, refused: UnusableSeries) -> list[NewResult]:
+        """The report of a refusal, where a destination wants it. What hinders the report doesn't hinder the refusal."""
+        if not any("refusal" in objects for objects in self.objects_by_destination.values()):
+            return []
+        try:
+            study = self.studies.load(job.study_instance_uid, job.revision)
+            built = pipeline.explain(study, job.series_instance_uid, refused, self._identity(job))
+            return [self._write(job, built)] if built else []
+        except Exception:
+            log.exception("job.refusal_not_told", job=job.id)
+            return []
 
 
 class Stopwatch:

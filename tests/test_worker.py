@@ -11,10 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pydicom import dcmread
 from pydicom.sr.coding import Code
 
 from cad_node.errors import DeviceFailed, ManifestError, Refusal, UnusableSeries
-from cad_node.findings import Findings, Organ, Region
+from cad_node.findings import Caution, Findings, Organ, Region, Remark
 from cad_node.inference.model import OWN, Model
 from cad_node.inference.network import load_network
 from cad_node.lifecycle import DeliveryState, JobState
@@ -77,7 +78,7 @@ def worker(database: Database, tmp_path: Path, clock: Clock) -> Worker:
 def queue_study(worker: Worker, tmp_path: Path) -> Callable[..., int]:
     """Index a study of four images with one queued job; returns the job's number."""
 
-    def _queue_study(**change: object) -> int:
+    def _queue_study(*, names_series: bool = True, **change: object) -> int:
         datasets = ct_study(slices=4)
         for ds in datasets:
             for keyword, value in change.items():
@@ -89,7 +90,7 @@ def queue_study(worker: Worker, tmp_path: Path) -> Callable[..., int]:
                 ReceivedInstance(*uids, ds.file_meta.TransferSyntaxUID, "CT", file, ds.SOPInstanceUID, {}, False), worker.clock()
             )
         (evidence,) = [e for e in worker.studies.receiving() if e.study_instance_uid == datasets[0].StudyInstanceUID]
-        job = NewJob(*KEY, datasets[0].SeriesInstanceUID, 0, None, "")
+        job = NewJob(*KEY, datasets[0].SeriesInstanceUID if names_series else None, 0, None, "")
         worker.studies.settle(evidence.study_instance_uid, 1, [job], worker.clock(), last_instance_at=evidence.last_instance_at)
         return worker.jobs.list(None, 1)[0].id
 
@@ -146,6 +147,69 @@ def test_anatomy_that_is_not_there_is_a_refusal_too(worker, queue_study):
     job = end_of(replace(worker, tasks={"analyse_lungs": task}), queue_study())
 
     assert (job.summary.state, job.summary.reason_code) == (JobState.REFUSED, Refusal.ANATOMY_NOT_FOUND)
+
+
+def announcing(worker: Worker) -> Worker:
+    """The same worker where one of two destinations wants to know of refusals."""
+    return replace(worker, objects_by_destination={"pacs1": ("seg", "sr"), "pacs2": ("sr", "refusal")})
+
+
+def test_a_refusal_is_told_where_a_destination_wants_it(worker, queue_study):
+    job = end_of(announcing(worker), queue_study(ImageOrientationPatient=[0, 1, 0, 0, 0, -1]))
+
+    assert (job.summary.state, job.summary.reason_code) == (JobState.REFUSED, Refusal.WRONG_ORIENTATION)
+    assert [(delivery.destination, delivery.state) for delivery in job.deliveries] == [("pacs2", DeliveryState.PENDING)]
+    (result,) = job.results
+    told = dcmread(result.path)
+    assert result.builder == "refusal"
+    assert told.StudyInstanceUID == job.summary.study_instance_uid
+    assert any(job.summary.reason in item.get("TextValue", "") for item in told.ContentSequence)
+
+
+def test_a_refusal_is_told_to_nobody_who_did_not_ask(worker, queue_study):
+    job = end_of(worker, queue_study(ImageOrientationPatient=[0, 1, 0, 0, 0, -1]))
+
+    assert (job.results, job.deliveries) == ((), ())
+
+
+def test_a_job_that_is_refused_again_is_told_of_once(worker, queue_study):
+    asked, job_id = announcing(worker), queue_study(ImageOrientationPatient=[0, 1, 0, 0, 0, -1])
+    first = end_of(asked, job_id)
+    worker.jobs.retry(job_id, worker.clock())
+
+    again = end_of(asked, job_id)
+
+    assert again.summary.state == JobState.REFUSED
+    assert again.results == first.results
+    assert len(again.deliveries) == 1
+
+
+def test_a_refusal_stands_where_it_cannot_be_told(worker, queue_study, monkeypatch):
+    monkeypatch.setattr("cad_node.pipeline.build_refusal", failing(OutOfSpace("no space left in results")))
+
+    job = end_of(announcing(worker), queue_study(ImageOrientationPatient=[0, 1, 0, 0, 0, -1]))
+
+    assert (job.summary.state, job.results) == (JobState.REFUSED, ())
+
+
+def test_a_job_for_which_no_series_fits_is_refused_by_the_worker_and_told(worker, queue_study):
+    job_id = queue_study(names_series=False)
+
+    job = end_of(announcing(worker), job_id)
+
+    assert (job.summary.state, job.summary.reason_code) == (JobState.REFUSED, Refusal.NO_MATCHING_SERIES)
+    assert [delivery.destination for delivery in job.deliveries] == ["pacs2"]
+
+
+def test_what_a_reader_should_know_stands_on_the_finished_job(worker, queue_study):
+    def with_remark(volume, manifest, networks) -> Findings:
+        return replace(one_organ(volume, manifest, networks), remarks=(Remark(Caution.SHARP_KERNEL, "sharp kernel B70f"),))
+
+    job = end_of(replace(worker, tasks={"analyse_lungs": with_remark}), queue_study())
+
+    assert (job.summary.state, job.summary.reason) == (JobState.DONE, "sharp kernel B70f")
+    (report,) = [result for result in job.results if result.builder == "sr"]
+    assert b"sharp kernel B70f" in report.path.read_bytes()
 
 
 def test_a_failure_is_tried_again_later_and_fails_after_the_last_attempt(worker, clock, queue_study):

@@ -14,13 +14,15 @@ def run_scp(settings: Settings, stop: threading.Event) -> None:
     """The listener, and the settling of complete studies into jobs."""
     store = open_store(settings)
     manifests = [folder.manifest for folder in usable_models(settings)]
+    tell_refusals = any("refusal" in destination.objects for destination in settings.destinations.values())
     spool = Spool(settings.spool_dir, settings.scp.min_free_mb)
     spool.clear_temporary()
 
     def settle() -> bool:
         store.jobs.lose_expired(now(), settings.queue.max_attempts)
         store.deliveries.lose_expired(now())
-        return bool(settle_complete_studies(store.studies, manifests, settings.completeness, now()))
+        settled = settle_complete_studies(store.studies, manifests, settings.completeness, now(), tell_refusals=tell_refusals)
+        return bool(settled)
 
     with StorageScp(settings.scp, settings.node.ae_title, spool, store.studies, now):
         poll(settle, settings.queue.poll_s, stop)

@@ -22,17 +22,22 @@ UTF_8 = "ISO_IR 192"
 def reference_headers(volume: Volume, run: Run) -> list[Dataset]:
     """One header per slice, in slice order; the first carries patient and study too.
 
-    Type 2 attributes that are absent become empty, values that break their VR are left out,
-    orientation and spacing are the volume's: one for all slices.
+    Orientation and spacing are the volume's: one for all slices.
     """
-    first = _sound(volume.sources[0])
-    for keyword in _TYPE_2:
-        if keyword not in first:
-            setattr(first, keyword, None)
-    if first.PatientSex not in ("M", "F", "O"):
-        first.PatientSex = ""
+    first = study_header(volume.sources[0])
     _add_geometry(first, volume.sources[0], volume, run)
     return [first, *(_slice_header(source, volume, run) for source in volume.sources[1:])]
+
+
+def study_header(source: Dataset) -> Dataset:
+    """What one image says of patient and study; type 2 attributes that are absent become empty, values that break their VR are left out."""
+    header = _sound(source)
+    for keyword in _TYPE_2:
+        if keyword not in header:
+            setattr(header, keyword, None)
+    if header.PatientSex not in ("M", "F", "O"):
+        header.PatientSex = ""
+    return header
 
 
 def character_set(header: Dataset, run: Run) -> str | MultiValue[str] | None:

@@ -105,6 +105,10 @@ def _summary(findings: Findings, sought: Code) -> ContentSequence:
             _code(CAD_SUMMARY, WITH_FINDINGS if count else WITHOUT_FINDINGS),
             _code(sought, PRESENT if count else ABSENT),
             TextContentItem(codes.DCM.Comment, text, RelationshipTypeValues.CONTAINS),
+            *(
+                TextContentItem(codes.DCM.Comment, f"To be considered: {remark.sentence}.", RelationshipTypeValues.CONTAINS)
+                for remark in findings.remarks
+            ),
         ]
     )
 

@@ -1,5 +1,6 @@
 """Rows of the job table and of what belongs to a job: moved by someone other than the worker, made, and read."""
 
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import fields
 from datetime import datetime
 from pathlib import Path
@@ -28,7 +29,19 @@ def cancel(session: Session, row: JobRow, now: datetime, *, actor: str = ADMIN, 
     row.reason = reason or row.reason
 
 
-def result_row(job: ClaimedJob, result: NewResult, now: datetime) -> ResultRow:
+def add_results(
+    session: Session, job: ClaimedJob, results: Sequence[NewResult], objects_by_destination: Mapping[str, Collection[str]], now: datetime
+) -> None:
+    """The results of a job, and a delivery of each to each destination that wants its builder."""
+    for result in results:
+        row = _result_row(job, result, now)
+        session.add(row)
+        session.flush()  # numbers it
+        wanting = [name for name, builders in objects_by_destination.items() if result.builder in builders]
+        session.add_all(_delivery_row(row, destination, now) for destination in wanting)
+
+
+def _result_row(job: ClaimedJob, result: NewResult, now: datetime) -> ResultRow:
     return ResultRow(
         job_id=job.id,
         builder=result.builder,
@@ -41,7 +54,7 @@ def result_row(job: ClaimedJob, result: NewResult, now: datetime) -> ResultRow:
     )
 
 
-def delivery_row(result: ResultRow, destination: str, now: datetime) -> DeliveryRow:
+def _delivery_row(result: ResultRow, destination: str, now: datetime) -> DeliveryRow:
     return DeliveryRow(
         result_id=result.id, job_id=result.job_id, destination=destination, state=DeliveryState.PENDING, run_after=now, created_at=now
     )

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import fields
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, exists, func, literal, select, tuple_, update
@@ -13,7 +14,7 @@ from cad_node.lifecycle import JOB_MOVES, IllegalMove, JobState, move
 from cad_node.store.database import Database
 from cad_node.store.deliveries import deliveries_of
 from cad_node.store.events import ADMIN, SUPERVISOR, arc, events_of, record
-from cad_node.store.job_rows import SUMMARY, cancel, delivery_row, result_row, results_of, steer, summaries
+from cad_node.store.job_rows import SUMMARY, add_results, cancel, results_of, steer, summaries
 from cad_node.store.job_values import ClaimedJob, JobDetail, JobSummary, NewResult
 from cad_node.store.tables import JobRow, UtcDateTime
 
@@ -69,21 +70,33 @@ class Jobs:
         now: datetime,
         *,
         timings_s: Mapping[str, float] | None = None,
+        remarks: str = "",
     ) -> None:
-        """Done: its results, and a delivery of each to each destination that wants its builder, in one transaction. Raises LeaseLost."""
-        with self._database.transaction() as session:
-            _leave(session, job, "finish", now, finished_at=now, reason_code="", reason="", timings_s=dict(timings_s or {}))
-            for result in results:
-                row = result_row(job, result, now)
-                session.add(row)
-                session.flush()  # numbers it
-                wanting = [name for name, builders in objects_by_destination.items() if result.builder in builders]
-                session.add_all(delivery_row(row, destination, now) for destination in wanting)
+        """Done: its results, and a delivery of each to each destination that wants its builder, in one transaction. Raises LeaseLost.
 
-    def refuse(self, job: ClaimedJob, code: str, sentence: str, now: datetime) -> None:
-        """The model can't take this study. Raises LeaseLost."""
+        remarks: what a reader of the results should know; shown as the job's reason.
+        """
+        with self._database.transaction() as session:
+            _leave(session, job, "finish", now, finished_at=now, reason_code="", reason=remarks, timings_s=dict(timings_s or {}))
+            add_results(session, job, results, objects_by_destination, now)
+
+    def refuse(  # noqa: PLR0917 - as finish, and why
+        self,
+        job: ClaimedJob,
+        code: str,
+        sentence: str,
+        now: datetime,
+        results: Sequence[NewResult] = (),
+        objects_by_destination: Mapping[str, Collection[str]] = MappingProxyType({}),
+    ) -> None:
+        """The model can't take this study: results that say so, and their deliveries, in one transaction. Raises LeaseLost.
+
+        A job that an admin tries again and that is refused again adds none: its first refusal was told.
+        """
         with self._database.transaction() as session:
             _leave(session, job, "refuse", now, detail=sentence, finished_at=now, reason_code=code, reason=sentence)
+            if not results_of(session, job.id):
+                add_results(session, job, results, objects_by_destination, now)
 
     def back_off(self, job: ClaimedJob, reason: str, run_after: datetime, now: datetime) -> None:
         """It failed; try again after `run_after`. Raises LeaseLost."""

@@ -82,6 +82,16 @@ def test_a_model_that_does_not_fit_refuses_in_a_code_and_a_sentence(database: Da
     assert "modality CT, wanted MR" in job.reason
 
 
+def test_a_refusal_that_is_to_be_told_waits_for_the_worker(database: Database) -> None:
+    studies, jobs = Studies(database), Jobs(database)
+    _receive(studies, images=3)
+
+    settle_complete_studies(studies, [a_manifest(modality="MR")], RULE, NOON + timedelta(seconds=61), tell_refusals=True)
+
+    (job,) = jobs.list()
+    assert (job.state, job.series_instance_uid, job.reason) == (JobState.QUEUED, None, "")
+
+
 def test_a_late_image_makes_a_new_revision_and_new_jobs(database: Database) -> None:
     studies, jobs = Studies(database), Jobs(database)
     uid = _receive(studies, images=3)
