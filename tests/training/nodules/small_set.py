@@ -15,10 +15,23 @@ PATIENTS = {
 SLICES = 5
 TISSUE_GREY = 120
 GREYS_PER_HU = TISSUE_GREY / 1030
-COLUMNS = (
-    "file patient series_uid n_readers malignancy_per_reader subtlety texture calcification spiculation pixel_mm slice_spacing_mm"
-    " slice_thickness_mm mask_iou_vs_pylidc_per_reader tissue_gray_per_slice has_padding"
-).split()
+COLUMNS = [
+    "file",
+    "patient",
+    "series_uid",
+    "n_readers",
+    "malignancy_per_reader",
+    "subtlety",
+    "texture",
+    "calcification",
+    "spiculation",
+    "pixel_mm",
+    "slice_spacing_mm",
+    "slice_thickness_mm",
+    "mask_iou_vs_pylidc_per_reader",
+    "tissue_gray_per_slice",
+    "has_padding",
+]
 
 
 def row(key: str, patient: str, readers: int = 4, **changed: str) -> dict[str, str]:
