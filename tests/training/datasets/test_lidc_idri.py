@@ -1,3 +1,4 @@
+import io
 import json
 import os
 import shutil
@@ -178,8 +179,9 @@ def test_the_nodule_of_lidc_0314_is_the_one_that_others_read(lidc_0314):
 
 
 def test_the_masks_of_lidc_0314_are_those_of_the_published_crops(lidc_0314):
-    with tarfile.open(Path(os.environ["CAD_NODE_DATA"]) / "lidc_nodule_slices" / "slices.tar.xz") as tar:
-        published = np.asarray(Image.open(tar.extractfile("mask/0314_00.png"))).reshape(-1, 64, 64)
+    with tarfile.open(Path(os.environ["CAD_NODE_DATA"]) / "lidc_nodule_slices" / "slices.tar.xz", "r|xz") as tar:
+        member = next(tar.extractfile(member) for member in tar if member.name.endswith("mask/0314_00.png"))
+        published = np.asarray(Image.open(io.BytesIO(member.read()))).reshape(-1, 64, 64)
 
     (nodule,), _ = read_lidc_idri(lidc_0314)
 
