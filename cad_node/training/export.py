@@ -83,7 +83,7 @@ def _write_folder(recipe: Recipe, served: nn.Module, metrics: Metrics, version: 
 
 
 def _save(outputs: Arrays, file: Path) -> None:
-    np.savez_compressed(file, allow_pickle=False, **dict(outputs))  # type: ignore[arg-type]  # numpy's stubs take every name for an option
+    np.savez_compressed(file, allow_pickle=False, **dict(outputs))
 
 
 def _outputs_of(served: nn.Module, inputs: NDArray[np.float32], recipe: Recipe) -> Arrays:
