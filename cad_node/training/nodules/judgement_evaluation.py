@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
-from cad_node.training.evaluation.bootstrap import Interval, mean_ci, statistic_ci
+from cad_node.training.evaluation.bootstrap import Interval, interval_of, mean_ci, statistic_ci
 from cad_node.training.evaluation.calibration import expected_calibration_error, fit_platt
 from cad_node.training.evaluation.curves import average_precision, roc_auc
 from cad_node.training.evaluation.pictures import contact_sheet, pr_plot, reliability_plot, robustness_plot, roc_plot
@@ -17,7 +17,7 @@ from cad_node.training.nodules.judgement_samples import UNDECIDED, read_judgemen
 from cad_node.training.nodules.readers_words import texture_words
 from cad_node.training.nodules.served import JUDGEMENT_OUTPUTS, ServedJudgement, run_served
 from cad_node.training.nodules.uncertainty import Uncertainty, choose_uncertainty
-from cad_node.training.recipe import Trained, predict
+from cad_node.training.recipe import Trained
 from cad_node.training.samples import Samples, Split
 
 LEVELS: Mapping[str, tuple[float, ...]] = {
@@ -36,8 +36,8 @@ Predicted = Mapping[str, NDArray[np.float32]]
 def evaluate_judgements(trained: Trained) -> Evaluation:
     """Calibration and the bounds of "uncertain" from validation; AUC, calibration error, explanations and subgroups on test."""
     validation = read_judgements(trained.data, Split.VALIDATION)
-    logits = np.mean([predict(network, validation.inputs)["malignancy"] for network in trained.networks], axis=0)
     decided = _decided(validation)
+    logits = _mean_logits(trained, validation)
     platt = fit_platt(logits[decided], validation.attributes["suspicious"][decided])
     calibration = {"calibration_scale": platt.scale, "calibration_offset": platt.offset}
     served = ServedJudgement(trained.networks, calibration)
@@ -63,6 +63,12 @@ def _decided(samples: Samples) -> NDArray[np.intp]:
     return np.flatnonzero(samples.attributes["suspicious"] != UNDECIDED)
 
 
+def _mean_logits(trained: Trained, samples: Samples) -> NDArray[np.float32]:
+    """(N,) before calibration, over members and mirror images: what the activation maps average to."""
+    raw = ServedJudgement(trained.networks, {"calibration_scale": 1.0, "calibration_offset": 0.0})
+    return np.asarray(run_served(raw, JUDGEMENT_OUTPUTS, samples.inputs)["activation"].mean(axis=(1, 2)))
+
+
 def _robustness(served: ServedJudgement, samples: Samples) -> tuple[Robustness, ...]:
     labels = samples.attributes["suspicious"]
 
@@ -86,11 +92,26 @@ def _figures(test: Samples, predicted: Predicted, bounds: Uncertainty) -> tuple[
         _figure(
             "test_ece", "Expected calibration error", statistic_ci(expected_calibration_error, (labels, scores), patients), len(labels), of
         ),
+        _figure("test_ece_of_perfect_scores", "The same, were the scores perfect", _perfect_error(scores), len(labels), of),
+        _figure(
+            "test_size_auc",
+            "Area under the ROC curve, size alone",
+            roc_auc(labels, test.attributes["diameter_mm"][decided], patients),
+            len(labels),
+            of,
+        ),
         _figure("test_certain", "Share with a certain answer", mean_ci(certain.astype(float), patients), len(labels), of),
         _figure(
             "test_certain_right", "Right among the certain answers", mean_ci(right.astype(float), certain_patients), len(right), "nodules"
         ),
     )
+
+
+def _perfect_error(scores: NDArray[np.float32]) -> tuple[float, Interval]:
+    """The calibration error that chance alone makes: of labels drawn with the scores as their probabilities."""
+    random = np.random.default_rng(0)
+    errors = [expected_calibration_error(random.random(len(scores)) < scores, scores) for _ in range(1000)]
+    return float(np.mean(errors)), interval_of(errors)
 
 
 def _explanations(test: Samples, predicted: Predicted) -> tuple[Figure, ...]:

@@ -10,18 +10,20 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 MIRRORS: tuple[tuple[int, ...], ...] = ((), (2,), (3,), (2, 3))  # a nodule has no preferred side; axes of (batch, slice, row, column)
+HALF_TURNS: tuple[tuple[int, ...], ...] = ((), (2, 3))
 JUDGEMENT_OUTPUTS = ("malignancy", "spread", "texture", "spiculation", "calcification", "activation")
 
 
 class ServedOutline(nn.Module):
-    """Slabs (batch, 3, 64, 64) HU -> "nodule" (batch, 1, 64, 64) 0..1."""
+    """Slabs (batch, 3, 64, 64) HU -> "nodule" (batch, 1, 64, 64) 0..1: the mean over the slab and its half turn, which more looks hardly better."""
 
     def __init__(self, networks: Sequence[nn.Module], _: Mapping[str, float]) -> None:
         super().__init__()
         (self.network,) = networks
 
     def forward(self, slabs: Tensor) -> tuple[Tensor]:
-        return (self.network(slabs)["nodule"].sigmoid(),)
+        looks = [self.network(slabs.flip(axes))["nodule"].flip(axes) for axes in HALF_TURNS]
+        return (torch.stack(looks).mean(0).sigmoid(),)
 
 
 class ServedJudgement(nn.Module):
