@@ -72,12 +72,12 @@ def _judge_slices(header: Dataset, spacing_mm: float, scope: Scope, uid: str) ->
     thickness_mm = float(header.get("SliceThickness") or spacing_mm)
     gap_mm = spacing_mm - thickness_mm
     if gap_mm > scope.slice_gap_mm + _ROUNDING_MM:
-        found = f"slices of {thickness_mm:g} mm every {spacing_mm:.3g} mm leave {gap_mm:.3g} mm between them unseen"
+        found = f"slices of {thickness_mm:.3g} mm every {spacing_mm:.3g} mm leave {gap_mm:.3g} mm between them unseen"
         raise UnusableSeries(Refusal.SLICE_GAP, uid, f"{found}, limit {scope.slice_gap_mm:g} mm; send a reconstruction without gaps")
     if gap_mm > _ROUNDING_MM:
         yield Remark(Caution.SLICE_GAP, f"{gap_mm:.2g} mm between slices is unseen")
     if max(thickness_mm, spacing_mm) > scope.remark_slice_mm:
-        yield Remark(Caution.THICK_SLICES, f"slices of {thickness_mm:g} mm every {spacing_mm:.3g} mm: small findings may be missed")
+        yield Remark(Caution.THICK_SLICES, f"slices of {thickness_mm:.3g} mm every {spacing_mm:.3g} mm: small findings may be missed")
 
 
 _ROUNDING_MM = 0.11  # thickness and positions are written with a decimal
