@@ -5,7 +5,6 @@ from cad_node.training.detection.recipes import LUNG_NODULE, LUNG_NODULE_LIDC
 from cad_node.training.images.recipes import IMAGE_CLASSIFIER
 from cad_node.training.lungs.recipe import LUNG_SEGMENTATION_CT
 from cad_node.training.nodules.recipes import NODULE_MALIGNANCY, NODULE_SEGMENTATION
-from cad_node.training.images.recipes import IMAGE_CLASSIFIER
 from cad_node.training.recipe import Recipe
 
 
