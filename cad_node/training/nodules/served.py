@@ -15,7 +15,7 @@ JUDGEMENT_OUTPUTS = ("malignancy", "spread", "texture", "spiculation", "calcific
 
 
 class ServedOutline(nn.Module):
-    """Slabs (batch, 3, 64, 64) HU -> "nodule" (batch, 1, 64, 64) 0..1: the mean over the slab and its half turn, which more looks hardly better."""
+    """Slabs (batch, 3, 64, 64) HU -> "nodule" (batch, 1, 64, 64) 0..1, the mean over the slab and its half turn."""
 
     def __init__(self, networks: Sequence[nn.Module], _: Mapping[str, float]) -> None:
         super().__init__()

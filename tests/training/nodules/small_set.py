@@ -15,23 +15,6 @@ PATIENTS = {
 SLICES = 5
 TISSUE_GREY = 120
 GREYS_PER_HU = TISSUE_GREY / 1030
-COLUMNS = [
-    "file",
-    "patient",
-    "series_uid",
-    "n_readers",
-    "malignancy_per_reader",
-    "subtlety",
-    "texture",
-    "calcification",
-    "spiculation",
-    "pixel_mm",
-    "slice_spacing_mm",
-    "slice_thickness_mm",
-    "mask_iou_vs_pylidc_per_reader",
-    "tissue_gray_per_slice",
-    "has_padding",
-]
 
 
 def row(key: str, patient: str, readers: int = 4, **changed: str) -> dict[str, str]:
@@ -64,7 +47,7 @@ def write_set(folder: Path, rows: list[dict[str, str]]) -> Path:
         Image.fromarray(grey.reshape(-1, 64)).save(folder / "img" / f"{values['file']}.png")
         Image.fromarray(mask.reshape(-1, 64)).save(folder / "mask" / f"{values['file']}.png")
     with (folder / "nodules.csv").open("w", newline="") as stream:
-        table = csv.DictWriter(stream, COLUMNS)
+        table = csv.DictWriter(stream, list(rows[0]))
         table.writeheader()
         table.writerows(rows)
     return folder
