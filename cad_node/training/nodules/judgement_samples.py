@@ -6,9 +6,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from cad_node.findings import Region
 from cad_node.imaging.nodule_slabs import cut_judgement_slab
-from cad_node.imaging.shapes import box_around
+from cad_node.imaging.nodules import region_of
 from cad_node.training.nodules.annotated import AnnotatedNodule, read_nodules
 from cad_node.training.samples import Samples, Split
 from cad_node.training.splits import split_of
@@ -49,9 +48,7 @@ def _masks(nodule: AnnotatedNodule, split: Split) -> Iterator[NDArray[np.bool_]]
 
 
 def _cut(nodule: AnnotatedNodule, mask: NDArray[np.bool_]) -> NDArray[np.float32]:
-    z, y, x = box_around(mask)
-    region = Region((z.start, y.start, x.start), mask[z, y, x])
-    return cut_judgement_slab(nodule.hu, (nodule.slice_spacing_mm, nodule.pixel_mm, nodule.pixel_mm), region)
+    return cut_judgement_slab(nodule.hu, (nodule.slice_spacing_mm, nodule.pixel_mm, nodule.pixel_mm), region_of(mask, (0, 0, 0)))
 
 
 def _opinion(nodule: AnnotatedNodule) -> dict[str, float]:
