@@ -9,6 +9,7 @@ from sklearn.metrics import roc_auc_score
 from torch import Generator, Tensor
 from torch.nn import functional
 
+from cad_node.training.datasets.luna16 import is_luna16, read_luna16
 from cad_node.training.detection import lidc_patches, luna_patches
 from cad_node.training.detection.augmentation import augment
 from cad_node.training.detection.evaluate import Read, evaluate_classifier
@@ -24,6 +25,8 @@ NODULE_WEIGHT = 3.0  # of a nodule against another patch in the loss: there are 
 
 
 def _read_luna(data: Path, split: Split) -> Samples:
+    if is_luna16(data):
+        return read_luna16(data, split)
     return read_luna_patches(data, split, SHA256[split])
 
 
