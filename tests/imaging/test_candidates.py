@@ -34,7 +34,7 @@ def away_mm(volume: Volume, candidate: Candidate, centre: tuple[float, ...]) -> 
     return math.dist(np.multiply(candidate.index, volume.spacing_mm), np.multiply(centre, volume.spacing_mm))
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(
     slice_mm=st.floats(0.5, 3),
     pixel_mm=st.floats(0.5, 0.95),

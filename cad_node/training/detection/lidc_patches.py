@@ -120,11 +120,10 @@ def _in_other_lungs(nodules: Sequence[AnnotatedNodule], cases: Sequence[Case], r
         z, y, x = places[chosen][int(random.integers(len(places[chosen])))]
         slab = cases[chosen].voxels[z : z + 1].astype(np.float32)
         diameter_mm = float(random.uniform(*DIAMETER_MM))
-        inserted, _ = insert_nodule(slab, SPACING_MM, (0.0, float(y), float(x)), nodule, diameter_mm)
-        with_nodule, without = (
-            _enlarged(inserted[0], (y, x), nodule.pixel_mm),
-            _enlarged(slab[0], _brightest(slab[0], y, x), nodule.pixel_mm),
-        )
+        inserted = slab.copy()
+        insert_nodule(inserted, SPACING_MM, (0.0, float(y), float(x)), nodule, diameter_mm)
+        with_nodule = _enlarged(inserted[0], (y, x), nodule.pixel_mm)
+        without = _enlarged(slab[0], _brightest(slab[0], y, x), nodule.pixel_mm)
         where = f"{cases[chosen].patient}, slice {z}"
         yield _Patch(with_nodule, True, nodule.patient, True, diameter_mm, f"{nodule.key} put into {where}")
         yield _Patch(without, False, nodule.patient, True, np.nan, where)
