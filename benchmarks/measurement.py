@@ -55,10 +55,10 @@ class Shape:
 
 def shapes() -> list[Shape]:
     return [
-        *(Shape.of("ball", d, ball(d)) for d in (4, 5, 6, 8, 10, 12, 16, 20, 25, 30)),
-        *(Shape.of("ellipsoid", d, ellipsoid(0.7 * d, 0.8 * d, d)) for d in (6, 8, 12, 20)),
-        *(Shape.of("lobulated", d, lobulated(d)) for d in (8, 12, 20)),
-        *(Shape.of("ground glass", d, ball(d), GROUND_GLASS_HU) for d in (6, 8, 12, 20)),
+        *(Shape.of("ball", d, ball(d)) for d in (4, 5, 6, 8, 10, 15, 20, 30)),
+        *(Shape.of("ellipsoid", d, ellipsoid(0.7 * d, 0.8 * d, d)) for d in (8, 16)),
+        *(Shape.of("lobulated", d, lobulated(d)) for d in (10, 20)),
+        *(Shape.of("ground glass", d, ball(d), GROUND_GLASS_HU) for d in (8, 16)),
     ]
 
 

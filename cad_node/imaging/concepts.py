@@ -75,7 +75,7 @@ LONG_AXIS = Quantity(
     Code("103339001", "SCT", "Long Axis"),  # with the capital that OHIF compares
     MILLIMETER,
     "greatest distance of two points of the surface (share = 1/2, between pixels) on one slice, over all slices",
-    "blur and thick slices shorten it: by up to 0.3 mm at slices of 1.25 mm, 1 mm at 5 mm",
+    "blur and thick slices shorten it: by up to half a millimetre at slices of 1.25 mm, about 1 mm at 5 mm",
     method=HALF_CONTRAST,
     decimals=2,
 )

@@ -18,6 +18,7 @@ from cad_node.imaging.volume import Volume
 RIM_MM = 1.75  # half the width of the rim in which voxels are shared, at least a voxel: two sigmas of most kernels' point spread
 LUNG_HU = (-1024, -500)  # voxels around that may be lung, dense or emptied
 LEVEL_MM = 1.25  # sigma over which the nodule's own HU is averaged: a part-solid one has more than one
+MIN_LUNG_VOXELS = 20  # around, to know the lung's HU by
 MIN_CONTRAST_HU = 80.0  # of nodule to lung: below, HU say nothing of the border, and the outline is taken as it is
 OVERSHOOT = 0.25  # by which noise may take a share below 0 or above 1: cut there, it would add up
 
@@ -77,9 +78,9 @@ def _depth(mask: Mask, reach: tuple[float, ...]) -> NDArray[np.float64]:
 
 
 def _lung_hu(hu: Floats, outwards: NDArray[np.float64]) -> float | None:
-    """Mean of what may be lung beyond the rim, without what stands out of it; None where there is none."""
+    """Mean of what may be lung beyond the rim, without what stands out of it (as far above the median as the 5th percentile is below)."""
     beyond = hu[(outwards > 1) & (outwards <= 2) & (hu > LUNG_HU[0]) & (hu < LUNG_HU[1])]
-    if beyond.size < 20:
+    if beyond.size < MIN_LUNG_VOXELS:
         return None
     low, middle = np.percentile(beyond, (5, 50))
     return float(beyond[np.abs(beyond - middle) <= middle - low].mean())

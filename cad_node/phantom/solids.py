@@ -12,7 +12,7 @@ from cad_node.findings import Point
 from cad_node.phantom.tissues import LUNG
 
 FINE_MM = (0.3, 0.25)  # across slices and within them: the grid that partial volume is summed on, at most
-MARGIN_MM = 12.0  # of lung around a solid
+MARGIN_MM = 8.0  # of lung around a solid
 NOISE_SIGMA_MM = 0.55  # grain of the noise
 
 
