@@ -74,7 +74,7 @@ def degrade(inputs: NDArray[Any], kind: str, level: float, rng: np.random.Genera
 def measure_robustness(
     inputs: NDArray[Any],
     judge: Callable[[Images], tuple[float, Interval]],
-    levels: Mapping[str, Sequence[float]],
+    levels: Mapping[Kind, Sequence[float]] | Mapping[str, Sequence[float]],
     *,
     statistic: str,
     limit: float,
