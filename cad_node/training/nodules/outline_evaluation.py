@@ -22,7 +22,6 @@ LEVELS: Mapping[str, tuple[float, ...]] = {
     "blur": (0.5, 1.0, 1.5, 2.0),
     "thickness": (3,),
     "dose": (0.5, 0.25, 0.1, 0.05),
-    "shift": (3, 6, 9),
 }
 PIXEL_MM = 0.7  # about what the set's pixels measure
 LIMIT = 0.75  # Dice below which outlines aren't worth having: readers agree better with each other

@@ -30,7 +30,7 @@ class ServedJudgement(nn.Module):
     """Slabs (batch, 3, 48, 48) HU -> malignancy, spread, texture, spiculation, calcification (batch,), activation (batch, 48, 48).
 
     malignancy: mean of the members' calibrated scores, 0..1; spread: their standard deviation. texture, spiculation: 1..5, as readers rate.
-    activation: what each place adds to the members' mean calibrated logit; its mean is that logit without the offset.
+    activation: the evidence at each place; its mean is the members' mean logit, before calibration.
     parameters: "calibration_scale" and "calibration_offset": a member's score = sigmoid(scale · logit + offset).
     """
 
@@ -46,7 +46,7 @@ class ServedJudgement(nn.Module):
         texture, spiculation, calcification = (
             torch.stack([look[name].sigmoid() for look in seen]).mean(0) for name in ("texture", "spiculation", "calcification")
         )
-        evidence = torch.stack([look["activation"] for look in seen]).mean(0)[:, None] * self.scale
+        evidence = torch.stack([look["activation"] for look in seen]).mean(0)[:, None]
         activation = functional.interpolate(evidence, size=slabs.shape[2:], mode="bilinear", align_corners=False)[:, 0]
         return scores.mean(0), scores.std(0, correction=0), 1 + 4 * texture, 1 + 4 * spiculation, calcification, activation
 
