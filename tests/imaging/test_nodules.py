@@ -8,7 +8,7 @@ from scipy import ndimage
 
 from cad_node.imaging.candidates import Candidate
 from cad_node.imaging.measure import measure
-from cad_node.imaging.nodules import delineate
+from cad_node.imaging.nodules import delineate, region_of, settle_border
 from cad_node.phantom import NODULES
 from tests.imaging.geometry import ball, volume_of
 from tests.imaging.phantom_volume import index_of, phantom_lungs, phantom_volume
@@ -151,3 +151,33 @@ def test_a_nodule_knows_its_place_in_the_volume():
     region = delineate(volume, mask, Candidate((z, y, x), nodule.diameter_mm, 100.0))
 
     assert measure(volume, region).centre_lps_mm == pytest.approx(nodule.centre_lps_mm, abs=1.5)
+
+
+@pytest.mark.parametrize("off_mm", [-0.8, 0.0, 0.8])
+def test_a_border_that_is_a_voxel_off_is_put_at_half_the_contrast(off_mm):
+    nodule = ball(SHAPE, SPACING_MM, MIDDLE, 6)
+    volume = volume_of(in_lung(nodule), SPACING_MM)
+    drawn = region_of(ball(SHAPE, SPACING_MM, MIDDLE, 6 + off_mm), (0, 0, 0))
+
+    settled = settle_border(volume, drawn)
+
+    assert settled.mask.sum() == pytest.approx(nodule.sum(), rel=0.03)
+
+
+def test_a_border_on_a_vessel_stays_where_it_was_drawn():
+    nodule = ball(SHAPE, SPACING_MM, MIDDLE, 6)
+    volume = volume_of(in_lung(nodule, ball(SHAPE, SPACING_MM, MIDDLE, (1.3, 1.3, 500))), SPACING_MM)
+
+    settled = settle_border(volume, region_of(nodule, (0, 0, 0)))
+
+    assert settled.mask.sum() == pytest.approx(nodule.sum(), rel=0.05)
+
+
+def test_an_outline_without_contrast_stays_as_it_is():
+    volume = volume_of(np.full(SHAPE, -860), SPACING_MM)
+    drawn = region_of(ball(SHAPE, SPACING_MM, MIDDLE, 4), (0, 0, 0))
+
+    settled = settle_border(volume, drawn)
+
+    assert settled.origin == drawn.origin
+    assert np.array_equal(settled.mask, drawn.mask)
