@@ -1,7 +1,4 @@
-"""The lungs on a chest CT: air inside the body, airways out, split into left and right, dents at the pleura filled.
-
-A classical method: found on a grid of about 2 mm, then its border refined at the source's resolution.
-"""
+"""The lungs as regions: from a network's map of lung, split into left and right, and drawn at the source's resolution."""
 
 from dataclasses import dataclass
 
@@ -11,30 +8,39 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from cad_node.errors import Refusal, UnusableSeries
-from cad_node.findings import Region
-from cad_node.imaging.airways import find_airways
-from cad_node.imaging.shapes import Mask, Spacing, box_around, close, erode, largest_parts
+from cad_node.findings import Point, Region
+from cad_node.imaging.airways import find_airways, find_carina
+from cad_node.imaging.shapes import Mask, Spacing, box_around, largest_parts
+from cad_node.imaging.slabs import Slabs
+from cad_node.imaging.upright import Upright
 from cad_node.imaging.volume import Volume
 
-GRID_MM = 2.0  # voxel edge of the coarse grid, about; slices may be thicker
 AIR_HU = -400  # half-way between lung and soft tissue
-CLOSING_MM = 10.0  # dents up to twice as wide are filled: nodules at the pleura, vessels at the hilum
+LUMEN_HU = -600  # darker is air in an airway: its wall is thinner than a voxel
 PLAUSIBLE_ML = (800.0, 12_000.0)  # both lungs of an adult, breathed out or in
 SMALLEST_LUNG_ML = 150.0  # a part below isn't a lung
+SMALLEST_PIECE_ML = 2.0  # of a lung that disease has cut up: less is noise
 SMALLER_LUNG = 0.2  # of the larger: what two lungs have at least
-PADDING_HU = -1200  # darker than any tissue: what scanners write outside their round field of view
-LOST_TO_SIDES = 1.25  # how much more air another reading of the sides must find to be believed: a share that only a lung explains
-CUT_BY_SIDES = 1.0  # contact of a lung with the image's sides over a face of a cube of its size; air around a body has 4
+MOST_SOLID_HU = -300.0  # mean of lungs that hold air at all
 SPLITTING_MM = (2.0, 4.0, 6.0, 8.0, 10.0)  # erosions tried until lungs that touch come apart
+THINNEST = 0.35  # of the widest: the section between two lungs that touch; within one lung it is more
+RIM_HU = -200  # where the network says lung: voxels at the border that are partly lung
+WALL_MM = 10.0  # dents up to twice as wide at the chest wall are filled: nodules at the pleura
+INWARDS = 0.4  # cosine with the direction to the body's middle from which a dent is of the hilum, not of the chest wall
+RIM_SHARE = 0.3  # of lung, by the network: air with less at the border isn't the lung's
 _IN_PLANE = np.array([[[0, 0, 0]] * 3, [[0, 1, 0], [1, 1, 1], [0, 1, 0]], [[0, 0, 0]] * 3])  # neighbours within a slice
 
 
 @dataclass(frozen=True, slots=True)
 class Lungs:
-    """Both lungs with what lies in them: vessels and nodules are inside. One may be missing."""
+    """Both lungs with what lies in them: vessels and nodules are inside. One may be missing.
+
+    carina_lps_mm: where the trachea divides; None where it wasn't seen.
+    """
 
     left: Region | None
     right: Region | None
+    carina_lps_mm: Point | None = None
 
     @property
     def regions(self) -> tuple[Region, ...]:
@@ -48,76 +54,69 @@ class Lungs:
         return both
 
 
-def segment_lungs(volume: Volume) -> Lungs:
-    """Delineate the lungs. Raises UnusableSeries (anatomy-not-found) if there are none of plausible size."""
-    step = tuple(max(1, int(GRID_MM / mm + 0.5)) for mm in volume.spacing_mm)
-    coarse = _block_means(volume.voxels, step)
-    z, y, x = (mm * n for mm, n in zip(volume.spacing_mm, step, strict=True))
-    spacing_mm = (z, y, x)
-    air = _air_in_body(coarse)
-    upwards = slice(None, None, 1 if volume.affine[2, 0] > 0 else -1)
-    airways = find_airways(air[upwards], spacing_mm)[upwards]
-    parts = _split(air & ~airways, spacing_mm)
-    sides = [_closed(part, spacing_mm) & ~airways for part in parts]
-    _check_plausible(sides, spacing_mm, volume)
-    regions = _disjoint([_refined(volume.voxels, part, side, step) for part, side in zip(parts, sides, strict=True)])
-    return _by_side(volume, regions)
+@dataclass(frozen=True, slots=True)
+class LungMap:
+    """What a network says, on the grid of `slabs`: (slab, row, column) float32; share: of lung, 0..1, lung from `threshold` on."""
+
+    slabs: Slabs
+    hu: NDArray[np.float32]
+    share: NDArray[np.float32]
+    threshold: float
 
 
-def _block_means(voxels: NDArray[np.int16], step: tuple[int, ...]) -> NDArray[np.float32]:
-    """Means over blocks of `step` voxels; what is left over at the far ends is dropped."""
-    z, y, x = (length // n for length, n in zip(voxels.shape, step, strict=True))
-    coarse = np.empty((z, y, x), np.float32)
-    for index in range(z):  # slice by slice: no second copy of the volume
-        block = voxels[index * step[0] : (index + 1) * step[0], : y * step[1], : x * step[2]]
-        coarse[index] = block.reshape(step[0], y, step[1], x, step[2]).mean(axis=(0, 2, 4))
-    return coarse
+def delineate_lungs(volume: Volume, upright: Upright, lung_map: LungMap) -> Lungs:
+    """The lungs on the volume's voxels. Raises UnusableSeries (anatomy-not-found) if there are none of plausible size."""
+    spacing_mm = lung_map.slabs.spacing_mm
+    found = lung_map.share >= lung_map.threshold
+    airways = find_airways(lung_map.hu < LUMEN_HU, found, spacing_mm)
+    found &= ~ndimage.binary_dilation(airways, _IN_PLANE)
+    others = found | airways
+    parts = [_without_holes(part) for part in _split(found, spacing_mm)]
+    _check_plausible(parts, lung_map.hu, spacing_mm, volume)
+    parts = _with_wall_nodules(parts, lung_map.hu, spacing_mm)
+    regions = _disjoint([_drawn(upright, lung_map, part, others & ~part) for part in parts])
+    left, right = (upright.to_source(side) if side else None for side in _by_side(parts, regions, lung_map.hu))
+    carina = find_carina(airways, spacing_mm)
+    return Lungs(left, right, volume.to_lps(upright.to_source_index(lung_map.slabs.to_source(carina))) if carina else None)
 
 
-def _air_in_body(coarse: NDArray[np.float32]) -> Mask:
-    """Air that isn't joined to the sides of the image: without what is around the body, and the table."""
-    padding = coarse < PADDING_HU
-    air = (coarse < AIR_HU) & ~padding
-    sides = ndimage.binary_dilation(padding, _IN_PLANE) if padding.any() else padding
-    sides[:, [0, -1], :] = sides[:, :, [0, -1]] = True
-    in_space, in_each_slice = cc3d.connected_components(air, connectivity=6), ndimage.label(air, _IN_PLANE)[0]
-    inside = _enclosed(in_space, sides, 0.0)
-    lungs_cut, mouth_open = _enclosed(in_space, sides, CUT_BY_SIDES), _enclosed(in_each_slice, sides, 0.0)
-    for otherwise in (lungs_cut, mouth_open):  # the field of view cuts the lungs; the outside comes in by the mouth
-        if otherwise.sum() > LOST_TO_SIDES * inside.sum():
-            inside = otherwise
-    return ndimage.binary_opening(inside)
-
-
-def _enclosed(labels: NDArray[np.integer], sides: Mask, contact: float) -> Mask:
-    """The labelled parts that meet `sides` in at most `contact` times as many voxels as a face of a cube of their size has."""
-    count = np.bincount(labels.ravel())
-    meeting = np.bincount(labels[sides], minlength=len(count))
-    keep = meeting <= contact * count ** (2 / 3)
-    keep[0] = False
-    return np.asarray(keep[labels])
-
-
-def _split(air: Mask, spacing_mm: Spacing) -> list[Mask]:
+def _split(found: Mask, spacing_mm: Spacing) -> list[Mask]:
     """Left and right lung, in no order; one if there is one. Touching lungs are eroded apart and grown back."""
-    parts = [part for part in largest_parts(air, 2) if _volume_ml(part, spacing_mm) >= SMALLEST_LUNG_ML]
-    if not parts or _comparable(parts):
-        return parts
-    return _apart(parts[0], spacing_mm) or parts  # a much smaller second part may be gas in the stomach: both lungs may be in the first
+    pieces = largest_parts(found, 2)
+    parts = [part for part in pieces if _volume_ml(part, spacing_mm) >= SMALLEST_LUNG_ML]
+    if parts and not _comparable(parts):  # a much smaller second part may be a piece: both lungs may be in the first
+        parts = _apart(parts[0], spacing_mm) or _cut(parts[0]) or parts
+    return _with_pieces(parts, found, spacing_mm) if parts else []
 
 
 def _apart(whole: Mask, spacing_mm: Spacing) -> list[Mask]:
     """Two lungs that touch, eroded until they come apart, and grown back; empty if they don't."""
     box = box_around(whole)
-    touching = np.pad(whole[box], 1)
+    depth_mm = ndimage.distance_transform_edt(np.pad(whole[box], 1), sampling=spacing_mm)[1:-1, 1:-1, 1:-1]
     for radius_mm in SPLITTING_MM:
-        cores = largest_parts(erode(touching, radius_mm, spacing_mm), 2)
+        cores = largest_parts(depth_mm > radius_mm, 2)
         if _comparable(cores) and _volume_ml(cores[1], spacing_mm) >= SMALLEST_LUNG_ML / 2:
-            to_first, to_second = (ndimage.distance_transform_edt(~core, sampling=spacing_mm)[1:-1, 1:-1, 1:-1] for core in cores)
+            nearest = ndimage.distance_transform_edt(
+                ~(cores[0] | cores[1]), sampling=spacing_mm, return_distances=False, return_indices=True
+            )
             first, second = np.zeros_like(whole), np.zeros_like(whole)
-            first[box], second[box] = whole[box] & (to_first <= to_second), whole[box] & (to_second < to_first)
+            to_first = cores[0][tuple(nearest)]
+            first[box], second[box] = whole[box] & to_first, whole[box] & ~to_first
             return [first, second]
     return []
+
+
+def _cut(whole: Mask) -> list[Mask]:
+    """Two lungs that touch widely, cut from front to back where they are thinnest; empty if that isn't thin."""
+    column = box_around(whole)[2]
+    area = ndimage.uniform_filter1d(whole.sum(axis=(0, 1)).astype(float), 3)
+    quarter = (column.stop - column.start) // 4
+    cut = column.start + quarter + int(np.argmin(area[column.start + quarter : column.stop - quarter]))
+    if area[cut] > THINNEST * area.max():
+        return []
+    first, second = whole.copy(), whole.copy()
+    first[:, :, cut:] = second[:, :, :cut] = False
+    return [first, second]
 
 
 def _comparable(parts: list[Mask]) -> bool:
@@ -125,54 +124,108 @@ def _comparable(parts: list[Mask]) -> bool:
     return len(parts) == 2 and bool(parts[1].sum() > SMALLER_LUNG * parts[0].sum())
 
 
+def _with_pieces(parts: list[Mask], found: Mask, spacing_mm: Spacing) -> list[Mask]:
+    """The parts, each with the smaller pieces of lung whose middle lies in its box."""
+    rest = found & ~np.logical_or.reduce(parts)
+    labels = cc3d.connected_components(rest, connectivity=6)
+    statistics = cc3d.statistics(labels)
+    boxes = [box_around(part) for part in parts]
+    for label, count in enumerate(statistics["voxel_counts"][1:], 1):
+        if count * np.prod(spacing_mm) / 1000 >= SMALLEST_PIECE_ML:
+            middle = statistics["centroids"][label]
+            around = [index for index, box in enumerate(boxes) if all(b.start <= at < b.stop for b, at in zip(box, middle, strict=True))]
+            if len(around) == 1:
+                parts[around[0]] |= labels == label
+    return parts
+
+
 def _volume_ml(mask: Mask, spacing_mm: Spacing) -> float:
     return float(mask.sum() * np.prod(spacing_mm)) / 1000
 
 
-def _check_plausible(sides: list[Mask], spacing_mm: Spacing, volume: Volume) -> None:
-    found_ml = sum(_volume_ml(side, spacing_mm) for side in sides)
+def _without_holes(part: Mask) -> Mask:
+    """Filled where nothing leads out."""
+    box = box_around(part)
+    outside = cc3d.connected_components(np.pad(~part[box], 1, constant_values=True), connectivity=6)
+    filled = part.copy()
+    filled[box] |= (outside != outside[0, 0, 0])[1:-1, 1:-1, 1:-1]
+    return filled
+
+
+def _with_wall_nodules(parts: list[Mask], hu: NDArray[np.float32], spacing_mm: Spacing) -> list[Mask]:
+    """Each lung with its dents at the chest wall filled, slice by slice; those at the hilum are vessels, not the lung's."""
+    middle = np.mean([_column(part) for part in parts]) if len(parts) == 2 else _middle(hu)
+    margin = int(WALL_MM / spacing_mm[1]) + 2
+    filled = []
+    for part in parts:
+        inwards = 1 if _column(part) < middle else -1
+        z, y, x = box_around(part)
+        whole = part.copy()
+        for index in range(z.start, z.stop):
+            plane = part[index, y, x]
+            if plane.any():
+                grown = ndimage.distance_transform_edt(~np.pad(plane, margin)) * spacing_mm[1] <= WALL_MM
+                closed = ndimage.distance_transform_edt(grown)[margin:-margin, margin:-margin] * spacing_mm[1] > WALL_MM
+                whole[index, y, x] |= closed & _outwards(plane, inwards)
+        filled.append(whole)
+    return filled
+
+
+def _column(part: Mask) -> float:
+    """The mean column."""
+    return float(np.average(np.arange(part.shape[2]), weights=part.sum(axis=(0, 1))))
+
+
+def _outwards(plane: Mask, inwards: int) -> Mask:
+    """Where the direction from the lung's middle isn't towards the body's."""
+    row, column = ndimage.center_of_mass(plane)
+    down, right = np.arange(plane.shape[0])[:, None] - row, np.arange(plane.shape[1]) - column
+    return np.asarray(inwards * right <= INWARDS * np.hypot(down, right))
+
+
+def _check_plausible(parts: list[Mask], hu: NDArray[np.float32], spacing_mm: Spacing, volume: Volume) -> None:
+    found_ml = sum(_volume_ml(part, spacing_mm) for part in parts)
+    sentence = ""
     if not PLAUSIBLE_ML[0] <= found_ml <= PLAUSIBLE_ML[1]:
-        raise UnusableSeries(
-            Refusal.ANATOMY_NOT_FOUND,
-            volume.series_instance_uid,
-            f"{found_ml:.0f} ml of air-filled lung found, a chest has {PLAUSIBLE_ML[0]:.0f} to {PLAUSIBLE_ML[1]:.0f}; "
-            "send a series that shows both lungs",
-        )
+        sentence = f"{found_ml:.0f} ml of lung found, a chest has {PLAUSIBLE_ML[0]:.0f} to {PLAUSIBLE_ML[1]:.0f}"
+    elif (mean_hu := float(hu[np.logical_or.reduce(parts)].mean())) > MOST_SOLID_HU:
+        sentence = f"what looks like lung has {mean_hu:.0f} HU on average, lungs that hold air less than {MOST_SOLID_HU:.0f}"
+    if sentence:
+        uid = volume.series_instance_uid
+        raise UnusableSeries(Refusal.ANATOMY_NOT_FOUND, uid, f"{sentence}; send a series of the chest that shows both lungs")
 
 
-def _closed(part: Mask, spacing_mm: Spacing) -> Mask:
-    """The part with its dents filled; worked on in its own box."""
-    margin = [int(CLOSING_MM / mm) + 2 for mm in spacing_mm]
-    box = tuple(slice(max(0, side.start - width), side.stop + width) for side, width in zip(box_around(part), margin, strict=True))
-    closed = np.zeros_like(part)
-    closed[box] = close(part[box], CLOSING_MM, spacing_mm)
-    return closed
+def _drawn(upright: Upright, lung_map: LungMap, part: Mask, others: Mask) -> Region:
+    """A lung at the source's resolution: its inside as it is, its border where the source shows air.
 
-
-def _refined(voxels: NDArray[np.int16], part: Mask, side: Mask, step: tuple[int, ...]) -> Region:
-    """A coarse lung at the source's resolution: its core and its filled dents as they are, else its border where the source shows lung.
-
-    part: before its dents were filled; side: after.
+    part: the lung on the map's grid; others: what is the other lung there, or an airway.
     """
-    box = tuple(slice(max(0, extent.start - 1), extent.stop + 1) for extent in box_around(side))
-    closed = side[box]
-    dents = ndimage.binary_opening(closed & ~part[box], _IN_PLANE)  # narrower ones are the wall's own roughness
-    core, rim = (_enlarged(mask, step) for mask in (ndimage.binary_erosion(closed) | dents, ndimage.binary_dilation(closed)))
-    z, y, x = (extent.start * count for extent, count in zip(box, step, strict=True))
-    source = voxels[z : z + core.shape[0], y : y + core.shape[1], x : x + core.shape[2]]
-    inside = largest_parts(core | (rim & (source < AIR_HU)), 1)[0]
-    filled = np.stack([ndimage.binary_fill_holes(plane) for plane in inside])  # specks of vessel at the rim
-    return Region((z, y, x), filled)
+    solid = ndimage.binary_opening(part & (lung_map.hu > AIR_HU), _IN_PLANE)  # nodules at the pleura; thinner is the wall's own roughness
+    inside = (ndimage.binary_erosion(part, _IN_PLANE) | solid).astype(np.float32)
+    share = np.where(others, np.float32(0), lung_map.share)
+    np.maximum(share, inside, out=share)
+    box = _wider(box_around(part), lung_map.slabs.shape)
+    z, y, x = lung_map.slabs.source_box(box)
+    mask = np.empty((z.stop - z.start, y.stop - y.start, x.stop - x.start), np.bool_)
+    for index in range(z.start, z.stop):
+        hu = upright.voxels[index, y, x]
+        of_lung, well_inside = (lung_map.slabs.on_slice(values, index, box) for values in (share, inside))
+        mask[index - z.start] = (
+            (well_inside >= 0.5)
+            | ((hu < RIM_HU) & (of_lung >= lung_map.threshold))
+            | ((hu < AIR_HU) & (of_lung >= min(RIM_SHARE, lung_map.threshold)))
+        )
+    smallest = int(SMALLEST_PIECE_ML * 1000 / np.prod(upright.spacing_mm))
+    return Region((z.start, y.start, x.start), cc3d.dust(mask, threshold=smallest, connectivity=6))
 
 
-def _enlarged(mask: Mask, step: tuple[int, ...]) -> Mask:
-    for axis, count in enumerate(step):
-        mask = np.repeat(mask, count, axis=axis)
-    return mask
+def _wider(box: tuple[slice, slice, slice], shape: tuple[int, int, int]) -> tuple[slice, slice, slice]:
+    z, y, x = (slice(max(0, part.start - 1), min(length, part.stop + 1)) for part, length in zip(box, shape, strict=True))
+    return z, y, x
 
 
 def _disjoint(regions: list[Region]) -> list[Region]:
-    """Where filled dents of both lungs meet, the first keeps the voxels."""
+    """Where both lungs claim a voxel, the first keeps it."""
     if len(regions) < 2:
         return regions
     first, second = regions
@@ -181,17 +234,13 @@ def _disjoint(regions: list[Region]) -> list[Region]:
     return [first, Region(second.origin, second.mask & ~both[second.slices])]
 
 
-def _by_side(volume: Volume, regions: list[Region]) -> Lungs:
-    """The patient's left is where x grows, PS3.3 C.7.6.2.1.1; a lone lung is sided by the middle of the image."""
-    x_mm = [volume.to_lps(_centre(region))[0] for region in regions]
+def _by_side(parts: list[Mask], regions: list[Region], hu: NDArray[np.float32]) -> tuple[Region | None, Region | None]:
+    """(left, right): columns run to the patient's left; a lone lung is sided by the middle of the body."""
     if len(regions) == 2:
-        left, right = (0, 1) if x_mm[0] > x_mm[1] else (1, 0)
-        return Lungs(regions[left], regions[right])
-    z, y, x = ((length - 1) / 2 for length in volume.voxels.shape)
-    is_left = x_mm[0] > volume.to_lps((z, y, x))[0]
-    return Lungs(regions[0], None) if is_left else Lungs(None, regions[0])
+        return (regions[0], regions[1]) if _column(parts[0]) > _column(parts[1]) else (regions[1], regions[0])
+    return (regions[0], None) if _column(parts[0]) > _middle(hu) else (None, regions[0])
 
 
-def _centre(region: Region) -> tuple[float, float, float]:
-    z, y, x = (float(o + c) for o, c in zip(region.origin, ndimage.center_of_mass(region.mask), strict=True))
-    return z, y, x
+def _middle(hu: NDArray[np.float32]) -> float:
+    """The body's middle column."""
+    return float(np.flatnonzero((hu > AIR_HU).mean(axis=(0, 1)) > 0.1).mean())

@@ -4,9 +4,12 @@ import functools
 
 import numpy as np
 
-from cad_node.imaging.lungs import Lungs, segment_lungs
+from cad_node.findings import Region
+from cad_node.imaging.lungs import Lungs
 from cad_node.imaging.volume import Volume
 from cad_node.phantom import phantom_study
+from cad_node.phantom.anatomy import Anatomy
+from cad_node.phantom.grid import Grid
 
 SLICES, SPACING_MM, PIXEL_SPACING_MM, SIZE_PX = 100, 2.5, 0.95, 384
 
@@ -23,7 +26,12 @@ def phantom_volume() -> Volume:
 
 @functools.cache
 def phantom_lungs() -> Lungs:
-    return segment_lungs(phantom_volume())
+    """As they were drawn, not as they are found."""
+    grid = Grid(SLICES, SIZE_PX, SPACING_MM, PIXEL_SPACING_MM)
+    anatomy = Anatomy(grid, np.random.default_rng(0))
+    drawn = np.stack([anatomy.on_plane("lungs", float(z_mm)) < 0 for z_mm in grid.z_mm])
+    left, right = drawn & (grid.x_mm > 0), drawn & (grid.x_mm < 0)
+    return Lungs(Region((0, 0, 0), left), Region((0, 0, 0), right))
 
 
 def index_of(volume: Volume, lps_mm: tuple[float, float, float]) -> np.ndarray:

@@ -43,8 +43,8 @@ def _placed(slices: Tensor, lungs: Tensor, generator: Generator) -> tuple[Tensor
     rows = torch.cat([cosine * mirror, -sine * prone, sine * mirror, cosine * prone], 1).view(count, 2, 2)
     grid = functional.affine_grid(torch.cat([rows, shift.view(count, 2, 1)], 2), [count, 1, CROP_PX, CROP_PX], align_corners=False)
     both = torch.cat([slices + 1024, lungs], 1)  # zeros come in from outside
-    hu, share = functional.grid_sample(both, grid, mode="bilinear", align_corners=False).split(1, 1)
-    return hu - 1024, (share > 0.5).float()
+    placed = functional.grid_sample(both, grid, mode="bilinear", align_corners=False)
+    return placed[:, :1] - 1024, (placed[:, 1:] > 0.5).float()
 
 
 def _in_round_field(hu: Tensor, lungs: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:

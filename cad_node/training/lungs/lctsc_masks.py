@@ -1,7 +1,7 @@
 """Reader of the LCTSC lung masks: 12 chest CTs with both lungs outlined by experts, every third slice, 256×256 pixels.
 
-Licence of the data: CC BY 3.0 (LCTSC, the 2017 Lung CT Segmentation Challenge on The Cancer Imaging Archive), made from 4-D CT at 50 % of the breath.
-Case_NNN_img.png and Case_NNN_mask.png hold the slices of one patient from the feet up, one below the other; 8 bit, grey 0 to 255 = -1024 to 400 HU.
+Licence of the data: CC BY 3.0 (LCTSC, the 2017 Lung CT Segmentation Challenge on The Cancer Imaging Archive; 4-D CT at 50 % of the breath).
+Case_NNN_img.png and Case_NNN_mask.png hold the slices of one patient from the feet up, one below the other; 0 to 255 = -1024 to 400 HU.
 Both lungs are one mask, with the vessels and without trachea and main bronchi; tumours are partly left out.
 """
 
@@ -90,7 +90,9 @@ def read_cases(data: Path, sha256: str = SHA256) -> tuple[list[Case], str]:
             raise DataError(f"{file}: {len(grey)} slices, its mask has {len(mask)}")
         cases.append(Case(patient, np.rint(grey * HU_PER_GREY + DARKEST_HU).astype(np.int16), mask > 0))
     if sha256 and digest.hexdigest() != sha256:
-        raise DataError(f"{folder}: SHA-256 is {digest.hexdigest()}, expected {sha256}; the set is incomplete or another one, fetch it again")
+        raise DataError(
+            f"{folder}: SHA-256 is {digest.hexdigest()}, expected {sha256}; the set is incomplete or another one, fetch it again"
+        )
     return cases, digest.hexdigest()
 
 

@@ -1,5 +1,6 @@
 """The lung segmenter: a small U-Net on single axial slices of about 2 mm pixels, windows included."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import cast
 
@@ -9,7 +10,6 @@ from torch.nn import functional
 
 WINDOWS_HU = ((-1024.0, 400.0), (-160.0, 240.0))  # lung and soft tissue: one input channel each
 FILTERS = (8, 16, 32, 64, 96)  # at full resolution, then halved again and again
-MULTIPLE = 2 ** (len(FILTERS) - 1)  # height and width must be one of this
 
 
 class LungNetwork(nn.Module):
@@ -17,7 +17,7 @@ class LungNetwork(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        steps = list(zip(FILTERS[:-1], FILTERS[1:], strict=True))
+        steps = list(itertools.pairwise(FILTERS))
         self.stem = _convolution(len(WINDOWS_HU), FILTERS[0])
         self.down = nn.ModuleList(_down(above, below) for above, below in steps)
         self.up = nn.ModuleList(_up(above, below) for above, below in steps)

@@ -10,7 +10,7 @@ from torch.nn import functional
 from cad_node.training.lungs.augmentation import augment
 from cad_node.training.lungs.evaluate import evaluate
 from cad_node.training.lungs.lctsc_masks import FOLDS, read_split
-from cad_node.training.lungs.network import MULTIPLE, LungNetwork, ServedLungNetwork
+from cad_node.training.lungs.network import LungNetwork, ServedLungNetwork
 from cad_node.training.recipe import Outputs, Predictions, Recipe, Targets
 from cad_node.training.samples import Samples
 
