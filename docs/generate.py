@@ -10,6 +10,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+import measurement_parts
 from pydantic import BaseModel
 from pydicom.uid import UID
 
@@ -114,8 +115,14 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "C-STORE statuses": status_table,
     "delivery statuses": delivery_status_table,
     "implementation": implementation_table,
+    "private codes of quantities": lambda: table(*measurement_parts.private_codes()),
+    "nodule quantities": lambda: table(*measurement_parts.nodule_quantities()),
+    "lung quantities": lambda: table(*measurement_parts.lung_quantities()),
+    "worst measurement errors": lambda: table(*measurement_parts.worst_errors()),
+    "volume errors": lambda: table(*measurement_parts.volume_errors()),
+    "diameter errors": lambda: table(*measurement_parts.diameter_errors()),
 }
-DOCUMENTS = ("ARCHITECTURE.md", "docs/configuration.md", "docs/conformance.md")
+DOCUMENTS = ("ARCHITECTURE.md", "docs/configuration.md", "docs/conformance.md", "docs/measurement.md")
 
 
 def renewed(text: str) -> str:

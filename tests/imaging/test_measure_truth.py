@@ -1,9 +1,13 @@
 """Measurements against solids of known size, as a scanner shows them: partial volume, blur, noise, neighbours."""
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import ndimage
 
 from cad_node.findings import Region
 from cad_node.imaging.measure import measure
@@ -97,6 +101,18 @@ def test_where_in_the_image_it_lies_does_not_matter(shift):
     assert np.subtract(there.long_axis.ends_px[0], size.long_axis.ends_px[0]) == pytest.approx((shift[2], shift[1]))
 
 
+@pytest.mark.parametrize("grow", [ndimage.binary_dilation, ndimage.binary_erosion], ids=["wider", "narrower"])
+def test_an_outline_that_is_a_pixel_off_measures_nearly_the_same(grow):
+    volume, region = scanned(ball(10.0), Scan(1.0))
+    off = Region(tuple(at - 1 for at in region.origin), grow(np.pad(region.mask, 1)))
+
+    size = measure(volume, off)
+
+    assert size.segment_volume_mm3 != pytest.approx(volume_mm3(ball(10.0)), rel=0.2)
+    assert size.volume_mm3 == pytest.approx(volume_mm3(ball(10.0)), rel=0.03)
+    assert size.long_axis.length_mm == pytest.approx(10, abs=0.5)
+
+
 def test_a_vessel_that_leads_away_has_no_share():
     alone, vessel = ball(10.0), (Ellipsoid((0.0, 0.0, 25.0), (1.5, 1.5, 25.0)),)
     volume, _ = scanned((*alone, *vessel), Scan(1.0))
@@ -167,3 +183,19 @@ def turned_ellipse(a_mm: float, b_mm: float, angle: float, pixel_mm: float) -> n
     along, across = x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)
     inside = (along / a_mm) ** 2 + (across / b_mm) ** 2 <= 1
     return inside.reshape(size, parts, size, parts).mean(axis=(1, 3))
+
+
+@pytest.mark.parametrize("outline", ["true", "cad_node.imaging.nodules:delineate"])
+def test_the_published_sweep_keeps_what_is_promised_of_balls(outline):
+    cells = json.loads(Path("docs/measurement.json").read_text(encoding="utf-8"))["cells"]
+
+    promised = [
+        cell
+        for cell in cells
+        if (cell["outline"], cell["shape"]) == (outline, "ball") and cell["diameter_mm"] >= 6 and cell["spacing_mm"] <= 1.25
+    ]
+
+    assert len(promised) >= 150
+    assert max(abs(cell["volume_bias"]) for cell in promised) <= 5
+    assert max(abs(cell["diameter_bias"]) for cell in promised) <= 1
+    assert not any(cell["missed"] for cell in promised)
