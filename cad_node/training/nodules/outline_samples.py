@@ -19,7 +19,7 @@ JUDGED_READERS = 3  # fewer give no consensus worth comparing with
 def read_outlines(data: Path, split: Split, member: int = 0) -> Samples:  # noqa: ARG001 - all members see the same
     """Slabs (N, 3, 64, 64) int16 and the share of readers who outlined each pixel, "nodule" (N, 1, 64, 64).
 
-    Training: some slices of every nodule. Validation and test: every slice of those with 3 readers of whom half agree on.
+    Training: some slices of every nodule. Validation and test: every slice of those with 3 readers or more, where half of them agree.
     Attribute "nodule": which slabs belong together; the others are the nodule's. Raises DataError.
     """
     nodules, sha256 = read_nodules(data)
