@@ -23,5 +23,4 @@ def read_images(data: Path, split: Split, member: int = 0) -> Samples:  # noqa: 
     labels = samples.targets["label"]
     if labels.ndim != 1 or set(np.unique(labels).tolist()) != {0.0, 1.0}:
         raise DataError(f"{data}: the {split} split's labels aren't 0 and 1; this classifier tells two classes apart")
-    count, _, rows, columns = samples.inputs.shape
-    return replace(samples, inputs=np.broadcast_to(samples.inputs, (count, COLOURS, rows, columns)))
+    return replace(samples, inputs=np.repeat(samples.inputs, COLOURS // samples.inputs.shape[1], axis=1))
