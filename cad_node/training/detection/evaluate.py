@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from cad_node.training.detection.operating_points import CANDIDATES, DEFAULT_FP, choose_operating_points, name_of
+from cad_node.training.detection.operating_points import CANDIDATES, choose_operating_points
 from cad_node.training.detection.scans import scans_table
 from cad_node.training.detection.served import Ensemble
 from cad_node.training.evaluation.bootstrap import Interval, mean_ci, statistic_ci
@@ -107,16 +107,15 @@ def _right(split: _Judged, threshold: float, wanted: int) -> tuple[float, Interv
 def _operating_points(thresholds: Mapping[str, float], validation: _Judged, test: _Judged) -> Table:
     rows = []
     for key, threshold in thresholds.items():
-        if key == "threshold":
-            continue
         cells = [f"{value:.3f} ({low:.3f} to {high:.3f})" for value, (low, high) in (_right(test, threshold, wanted) for wanted in (1, 0))]
-        default = " (default)" if key == name_of(DEFAULT_FP) else ""
-        rows.append((f"{key}{default}", f"{threshold:.4f}", f"{_right(validation, threshold, 1)[0]:.3f}", *cells))
+        name = "threshold: the default" if key == "threshold" else key
+        rows.append((name, f"{threshold:.4f}", f"{_right(validation, threshold, 1)[0]:.3f}", *cells))
     columns = ("operating point", "threshold", "sensitivity, validation", "sensitivity, test (95 % CI)", "specificity, test (95 % CI)")
     note = (
-        "Named by the false positives a scan at which they are set: the share of validation's other patches that score as high, times the "
-        f"{CANDIDATES} candidates that the search hands over for nearly every scan. An estimate from patches: on scans three slices of a "
-        "candidate are averaged, and the candidates are others than the set's. The table of scans counts."
+        "The default is a calibrated score of 0.5. The others are named by false positives a scan: the share of validation's other patches "
+        f"that score as high, times the {CANDIDATES} candidates that the search hands over for nearly every scan, as if each were judged "
+        "by one patch. On scans three slices of a candidate are averaged, which lowers the scores of vessels and of nodules, and the "
+        "candidates are others than the set's: the table of scans says what comes of it."
     )
     return Table("Operating points", note, columns, tuple(rows))
 

@@ -56,7 +56,7 @@ def scans_table(trained: Trained, parameters: Mapping[str, float]) -> tuple[Tabl
 def tabulate_scans(data: Path, network: Network, lungs_network: Network) -> tuple[Table, ...]:
     """A row for each scan in the folder `data`; no table if there is none."""
     rows = [_row(scan, segment_lungs(scan.volume, lungs_network), network) for scan in read_scans(data)]
-    points = [key.removeprefix("threshold_").replace("_", ".") for key in _points(network)]
+    points = [f"{key.removeprefix('threshold_')} ({network.parameters[key]:.2f})" for key in _points(network)]
     columns = ("scan", "candidates", "marks among them", "score of each mark", *(f"found + false positives at {point}" for point in points))
     return (Table("Whole scans", NOTE, columns, tuple(rows)),) if rows else ()
 
@@ -83,7 +83,7 @@ def _row(scan: Scan, lungs: Lungs, network: Network) -> tuple[str, ...]:
 
 
 def _points(network: Network) -> list[str]:
-    return [key for key in network.parameters if key.startswith("threshold_")]
+    return [key for key in network.parameters if key.startswith("threshold")]
 
 
 def _best_score(mark: Mark, candidates: Sequence[Candidate], scores: NDArray[np.float32]) -> float:

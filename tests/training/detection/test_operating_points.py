@@ -18,11 +18,12 @@ def test_the_negatives_over_a_threshold_are_as_many_as_its_name_allows(seed, neg
 
     for wanted in FALSE_POSITIVES:
         over = np.count_nonzero(scores[labels == 0] >= thresholds[name_of(wanted)])
-        assert over == int(wanted / CANDIDATES * negatives)
+        assert over == wanted * negatives // CANDIDATES
 
 
 def test_names_and_the_default():
     thresholds = choose_operating_points(np.array([1, 0, 0, 0]), np.array([0.9, 0.1, 0.2, 0.3]))
 
-    assert set(thresholds) == {"threshold", "threshold_0_5fp", "threshold_1fp", "threshold_2fp", "threshold_4fp"}
-    assert thresholds["threshold"] == thresholds["threshold_2fp"] == pytest.approx(0.65)
+    assert set(thresholds) == {"threshold", "threshold_1fp", "threshold_2fp", "threshold_4fp", "threshold_8fp"}
+    assert thresholds["threshold"] == 0.5
+    assert thresholds["threshold_8fp"] == pytest.approx(0.65)
