@@ -61,6 +61,7 @@ def evaluate_classifier(trained: Trained, read: Read, patch_px: int) -> Evaluati
     validation = _Judged("validation", validation_samples, platt.scores(logits))
     thresholds = choose_operating_points(validation.labels, validation.scores)
     parameters = {**thresholds, "calibration_scale": platt.scale, "calibration_offset": platt.offset, "patch_px": float(patch_px)}
+    scans = scans_table(trained, parameters)
     curves = _robustness(trained.networks[0], validation_samples)
     test_samples = read(trained.data, Split.TEST)
     test = _Judged("test", test_samples, platt.scores(predict(ensemble, test_samples.inputs)["logits"]))
@@ -68,7 +69,7 @@ def evaluate_classifier(trained: Trained, read: Read, patch_px: int) -> Evaluati
         _operating_points(thresholds, validation, test),
         _members(trained.networks, platt, test),
         *_sizes(test, thresholds["threshold"]),
-        *scans_table(trained, parameters),
+        *scans,
         robustness_table("Worse images (one member, without mirror images, on validation)", curves),
     )
     return Evaluation(_figures(validation, test, thresholds["threshold"]), tables, _pictures(trained, validation, test, curves), parameters)

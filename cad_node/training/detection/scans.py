@@ -18,9 +18,10 @@ from cad_node.manifest import PartFolder, Range, read_part
 from cad_node.shipped import shipped
 from cad_node.training.detection.operating_points import CANDIDATES
 from cad_node.training.detection.served import ServedEnsemble
-from cad_node.training.detection.whole_scans import Mark, Scan, read_scans
+from cad_node.training.detection.whole_scans import Mark, Scan, holds_scans, read_scans
 from cad_node.training.metrics import Table
 from cad_node.training.recipe import Trained
+from cad_node.training.samples import DataError
 
 DIAMETER_MM = Range(min=3, max=40)  # of candidates, as the application's model.toml has it
 LUNGS = "lung_segmentation_ct/1.0.0"
@@ -44,10 +45,12 @@ class TorchNetwork:
 
 
 def scans_table(trained: Trained, parameters: Mapping[str, float]) -> tuple[Table, ...]:
-    """A table where the scans lie in the data folder and a model that outlines lungs is shipped; else none."""
+    """A table where the scans lie in the data folder, else none. Raises DataError if the model that outlines lungs isn't there."""
+    if not holds_scans(trained.data):
+        return ()
     lungs_folder = shipped("models") / LUNGS
     if not lungs_folder.is_dir():
-        return ()
+        raise DataError(f"{lungs_folder}: isn't there, and the scans in {trained.data} need it; make that model first")
     network = TorchNetwork(ServedEnsemble(trained.networks, parameters).eval(), parameters)
     lungs_network = load_network(PartFolder(lungs_folder, read_part(lungs_folder)), "cpu")
     return tabulate_scans(trained.data, network, lungs_network)

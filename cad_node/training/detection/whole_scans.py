@@ -27,6 +27,7 @@ from cad_node.study import Instance, Series
 
 Index = tuple[float, float, float]  # (slice, row, column)
 ANY_MM = Range(min=0.1, max=10)
+FOLDERS = ("lidc_idri_0314", "lidc_0003", "lung_pet_ct_dx")
 SURE = 3  # readers who make a nodule certain
 CROP_MIDDLE_PX = 64  # of the 128×128 crop that begins at row0, col0 of nodules.csv
 
@@ -54,9 +55,13 @@ class Scan:
     marks: tuple[Mark, ...]
 
 
+def holds_scans(data: Path) -> bool:
+    return any((data / name).is_dir() for name in FOLDERS)
+
+
 def read_scans(data: Path) -> Iterator[Scan]:
     """Those of the three that are in the folder `data`, one at a time."""
-    for name, read in (("lidc_idri_0314", _read_0314), ("lidc_0003", _read_0003), ("lung_pet_ct_dx", _read_tumour)):
+    for name, read in zip(FOLDERS, (_read_0314, _read_0003, _read_tumour), strict=True):
         if (data / name).is_dir():
             with _unpacked(data / name) as folder:
                 yield read(folder, data)

@@ -10,8 +10,9 @@ from cad_node.inference.segment_lungs import segment_lungs
 from cad_node.manifest import PartFolder, read_part
 from cad_node.shipped import shipped
 from cad_node.training.detection.operating_points import CANDIDATES
-from cad_node.training.detection.scans import DIAMETER_MM, LUNGS
+from cad_node.training.detection.scans import DIAMETER_MM, LUNGS, scans_table
 from cad_node.training.detection.whole_scans import Mark, read_scans
+from cad_node.training.recipe import Trained
 
 MODELS = {"lung_nodule_ct": "lung_nodule_ct/2.0.0", "lung_nodule_lidc_ct": "lung_nodule_lidc_ct/1.0.0"}
 MAX_FALSE_POSITIVES = 4  # a scan
@@ -58,6 +59,10 @@ def test_sure_nodules_and_the_tumour_are_found_and_the_application_adds_few_fals
         false = [candidate for candidate in found if not any(mark.holds(candidate.index) for mark in scan.marks)]
         if scan.name.startswith("LIDC") and key == MODELS["lung_nodule_ct"]:  # the application's
             assert len(false) <= MAX_FALSE_POSITIVES, scan.name
+
+
+def test_a_data_folder_without_the_scans_has_no_table_of_them(tmp_path):
+    assert scans_table(Trained([], tmp_path, tmp_path), {}) == ()
 
 
 def test_a_mark_holds_what_lies_in_its_box_or_a_voxel_beside():
