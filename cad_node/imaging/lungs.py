@@ -27,6 +27,7 @@ THINNEST = 0.35  # of the widest: the section between two lungs that touch; with
 RIM_HU = -200  # where the network says lung: voxels at the border that are partly lung
 WALL_MM = 10.0  # dents up to twice as wide at the chest wall are filled: nodules at the pleura
 INWARDS = 0.4  # cosine with the direction to the body's middle from which a dent is of the hilum, not of the chest wall
+THREAD_PX = 1  # half the width of what is too thin for a lung
 RIM_SHARE = 0.3  # of lung, by the network: air with less at the border isn't the lung's
 _IN_PLANE = np.array([[[0, 0, 0]] * 3, [[0, 1, 0], [1, 1, 1], [0, 1, 0]], [[0, 0, 0]] * 3])  # neighbours within a slice
 
@@ -69,8 +70,8 @@ def delineate_lungs(volume: Volume, upright: Upright, lung_map: LungMap) -> Lung
     spacing_mm = lung_map.slabs.spacing_mm
     found = lung_map.share >= lung_map.threshold
     airways = find_airways(lung_map.hu < LUMEN_HU, found, spacing_mm)
-    found &= ~ndimage.binary_dilation(airways, _IN_PLANE)
     others = found | airways
+    found = _without_threads(found & ~ndimage.binary_dilation(airways, _IN_PLANE))
     parts = [_without_holes(part) for part in _split(found, spacing_mm)]
     _check_plausible(parts, lung_map.hu, spacing_mm, volume)
     parts = _with_wall_nodules(parts, lung_map.hu, spacing_mm)
@@ -78,6 +79,12 @@ def delineate_lungs(volume: Volume, upright: Upright, lung_map: LungMap) -> Lung
     left, right = (upright.to_source(side) if side else None for side in _by_side(parts, regions, lung_map.hu))
     carina = find_carina(airways, spacing_mm)
     return Lungs(left, right, volume.to_lps(upright.to_source_index(lung_map.slabs.to_source(carina))) if carina else None)
+
+
+def _without_threads(found: Mask) -> Mask:
+    """Without what is thin and hangs on no lung: air in folds of clothes and mattresses."""
+    thick = ndimage.binary_opening(found, _IN_PLANE, iterations=THREAD_PX)
+    return found & ndimage.binary_dilation(thick, _IN_PLANE, iterations=THREAD_PX + 1)
 
 
 def _split(found: Mask, spacing_mm: Spacing) -> list[Mask]:
@@ -202,7 +209,8 @@ def _drawn(upright: Upright, lung_map: LungMap, part: Mask, others: Mask) -> Reg
     """
     solid = ndimage.binary_opening(part & (lung_map.hu > AIR_HU), _IN_PLANE)  # nodules at the pleura; thinner is the wall's own roughness
     inside = (ndimage.binary_erosion(part, _IN_PLANE) | solid).astype(np.float32)
-    share = np.where(others, np.float32(0), lung_map.share)
+    near = ndimage.binary_dilation(part, _IN_PLANE, iterations=2)
+    share = np.where(near & ~others, lung_map.share, np.float32(0))
     np.maximum(share, inside, out=share)
     box = _wider(box_around(part), lung_map.slabs.shape)
     z, y, x = lung_map.slabs.source_box(box)

@@ -12,7 +12,7 @@ from cad_node.training.evaluation.dice import dice
 from cad_node.training.evaluation.pictures import contact_sheet, robustness_plot
 from cad_node.training.evaluation.robustness import Images, Kind, Robustness, measure_robustness, robustness_table
 from cad_node.training.lungs.lctsc_masks import FOLDS, SPACING_MM, Case, read_cases
-from cad_node.training.lungs.outlines import PARAMETERS, Outlines, outline, outline_slices
+from cad_node.training.lungs.outlines import PARAMETERS, Outlines, outline, outline_as_served, outline_slices
 from cad_node.training.metrics import Evaluation, Figure, Picture, Table
 from cad_node.training.recipe import Trained
 
@@ -30,7 +30,7 @@ def evaluate(trained: Trained) -> Evaluation:
     networks = [trained.networks[index % FOLDS] for index in range(len(cases))]
     outlines = [outline(network, case) for network, case in zip(networks, cases, strict=True)]
     curves = _robustness(networks, cases)
-    tables = (_patients(outlines), _positions(networks, cases), robustness_table("Worse images", curves))
+    tables = (_patients(outlines), _positions(networks, cases), robustness_table("Worse images, the network alone", curves))
     plots = [robustness_plot(curve, trained.pictures / f"{curve.kind}.png", f"Lungs: {curve.kind}") for curve in curves]
     return Evaluation(_figures(outlines), tables, (*plots, _worst(outlines, trained)), PARAMETERS)
 
@@ -74,10 +74,10 @@ def _positions(networks: Sequence[nn.Module], cases: Sequence[Case]) -> Table:
     }
     rows = []
     for name, variant in variants.items():
-        values = [_network_dice(network, variant(case)) for network, case in zip(networks, cases, strict=True)]
+        values = [_served_dice(network, variant(case)) for network, case in zip(networks, cases, strict=True)]
         mean, (low, high) = mean_ci(np.array(values))
         rows.append((name, f"{mean:.3f} ({low:.3f} to {high:.3f})", f"{min(values):.3f}"))
-    return Table("Positions", f"The network alone, {FOLD_NOTE}", ("variant", "Dice (95 % CI)", "lowest"), tuple(rows))
+    return Table("Positions", f"As served, {FOLD_NOTE}", ("variant", "Dice (95 % CI)", "lowest"), tuple(rows))
 
 
 def _viewed(case: Case, axis: int) -> Case:
@@ -91,8 +91,8 @@ def _coarser(case: Case) -> Case:
     return Case(case.patient, np.repeat(np.repeat(means, 2, 1), 2, 2).astype(np.int16), case.lungs)
 
 
-def _network_dice(network: nn.Module, case: Case) -> float:
-    return dice(outline_slices(network, case.voxels[:, None])[:, 0], case.lungs)
+def _served_dice(network: nn.Module, case: Case) -> float:
+    return dice(outline_as_served(network, case)[1], case.lungs)
 
 
 def _robustness(networks: Sequence[nn.Module], cases: Sequence[Case]) -> tuple[Robustness, ...]:

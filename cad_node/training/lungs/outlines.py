@@ -45,13 +45,17 @@ class Outlines:
 
 
 def outline(network: nn.Module, case: Case) -> Outlines:
-    volume = _volume(case.voxels)
-    try:
-        lungs = segment_lungs(volume, _Serving(network))
-        served = lungs.mask(case.voxels.shape)
-    except UnusableSeries:
-        lungs, served = None, np.zeros(case.voxels.shape, np.bool_)
+    lungs, served = outline_as_served(network, case)
     return Outlines(case, outline_slices(network, case.voxels[:, None])[:, 0], served, lungs)
+
+
+def outline_as_served(network: nn.Module, case: Case) -> tuple[Lungs | None, Mask]:
+    """None and an empty mask where the scan is refused."""
+    try:
+        lungs = segment_lungs(_volume(case.voxels), _Serving(network))
+    except UnusableSeries:
+        return None, np.zeros(case.voxels.shape, np.bool_)
+    return lungs, lungs.mask(case.voxels.shape)
 
 
 def outline_slices(network: nn.Module, slices: NDArray[Any]) -> Mask:
