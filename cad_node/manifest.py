@@ -113,6 +113,7 @@ class Output(_Table):
     meaning: Concept
     finding: Concept
     site: Concept
+    diameter_mm: Range  # of what is reported
     limit: int = Field(gt=0)  # findings reported at most, best first
 
 

@@ -34,7 +34,7 @@ def analyse_lungs(volume: Volume, manifest: Manifest, networks: Mapping[str, Net
         if region is None or taken[region.slices][region.mask].any():
             continue
         quantities = quantify_nodule(volume, region, lungs)
-        if not manifest.candidates.diameter_mm.holds(quantities.size.long_axis.length_mm):
+        if not manifest.output.diameter_mm.holds(quantities.size.long_axis.length_mm):
             continue
         taken[region.slices] |= region.mask
         judgement = judge_nodule(volume, region, networks["malignancy"])

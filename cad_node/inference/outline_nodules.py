@@ -21,7 +21,7 @@ RIM_PX = 2
 MARGIN_MM = 5.0  # above and below a candidate
 NEAR_MM = 4.0  # how far from a small candidate's centre the nodule may begin
 CENTRED_PX = 3.0  # nodules no further from the middle need no second look
-IN_LUNGS = 0.3  # least share of a nodule that lies in the lungs
+OUTSIDE_MM = 3.0  # how far outside the lungs a nodule may reach: further on a tumour at the hilum would run into the mediastinum
 BATCH = 32
 
 
@@ -47,31 +47,37 @@ def outline_nodule(volume: Volume, lungs: Mask, candidate: Candidate, network: N
     """
     view = _View(candidate.index, _step(volume, candidate), candidate.diameter_mm / 2 + MARGIN_MM)
     near_mm = max(candidate.diameter_mm / 2, NEAR_MM)
-    region = _look(volume, view, near_mm, network)
+    region = _look(volume, lungs, view, near_mm, network)
     for _ in range(LOOKS - 1):
         better = _better_view(volume, view, region) if region else None
         if better is None:
             break
-        view, region = better, _look(volume, better, near_mm, network) or region
-    settled = settle_border(volume, region) if region else None
-    return settled if settled and _share_inside(settled, lungs) >= IN_LUNGS else None
+        view, region = better, _look(volume, lungs, better, near_mm, network) or region
+    return settle_border(volume, region) if region else None
 
 
 def _step(volume: Volume, candidate: Candidate) -> float:
     return max(1.0, candidate.diameter_mm / volume.spacing_mm[1] / (FITTING * OUTLINE_PX))
 
 
-def _look(volume: Volume, view: _View, near_mm: float, network: Network) -> Region | None:
-    """The connected part nearest to the view's centre, no further than near_mm, of what the network takes for nodule."""
+def _look(volume: Volume, lungs: Mask, view: _View, near_mm: float, network: Network) -> Region | None:
+    """The connected part nearest to the view's centre, no further than near_mm, of what the network takes for nodule in the lungs."""
     z, middle = view.centre[0], view.middle
     reach = int(np.ceil(view.reach_mm / volume.spacing_mm[0]))
     indices = np.arange(max(0, round(z) - reach), min(len(volume.voxels), round(z) + reach + 1))
     slabs = cut_outline_slabs(volume.voxels, indices, middle, view.step)
     shares = np.concatenate([network.run(slabs[start : start + BATCH])["nodule"][:, 0] for start in range(0, len(slabs), BATCH)])
     origin, shares = _on_source(shares, middle, view.step, volume.voxels.shape)
-    mask = shares >= network.parameters["threshold"]
+    mask = (shares >= network.parameters["threshold"]) & _reachable(lungs, (int(indices[0]), *origin), shares.shape, volume.spacing_mm)
     seed = _nearest(mask, np.subtract(view.centre, (indices[0], *origin)), volume.spacing_mm, near_mm)
     return region_of(part_at(mask, seed), (int(indices[0]), *origin)) if seed else None
+
+
+def _reachable(lungs: Mask, origin: tuple[int, int, int], shape: tuple[int, ...], spacing_mm: Spacing) -> Mask:
+    """The lungs in a box of the volume, and a little more within each slice."""
+    z, y, x = (slice(first, first + length) for first, length in zip(origin, shape, strict=True))
+    away_px = [ndimage.distance_transform_edt(~plane) if plane.any() else np.full(plane.shape, np.inf) for plane in lungs[z, y, x]]
+    return np.asarray(np.stack(away_px) * spacing_mm[1] <= OUTSIDE_MM)
 
 
 def _on_source(
@@ -109,7 +115,3 @@ def _better_view(volume: Volume, view: _View, region: Region) -> _View | None:
         return None
     z, y, x = (float(value) for value in centre)
     return _View((z, y, x), view.step * (COARSER if cut[1:].any() else 1), view.reach_mm * (COARSER if cut[0] else 1))
-
-
-def _share_inside(region: Region, lungs: Mask) -> float:
-    return float(lungs[region.slices][region.mask].mean())

@@ -70,7 +70,7 @@ def test_findings_are_numbered_by_falling_score_and_are_within_what_the_manifest
     assert scores == sorted(scores, reverse=True)
     assert min(scores) >= model.networks[OWN].parameters["threshold"]
     assert len(scores) <= model.manifest.output.limit
-    assert all(model.manifest.candidates.diameter_mm.holds(finding.diameter_mm) for finding in found.findings)
+    assert all(model.manifest.output.diameter_mm.holds(finding.diameter_mm) for finding in found.findings)
 
 
 def test_every_finding_carries_measurements_and_the_readers_likely_opinion(found):

@@ -52,6 +52,7 @@ def manifest(title: str) -> Manifest:
                 "meaning": {"value": "111012", "scheme": "DCM", "meaning": "Certainty of Finding"},
                 "finding": {"value": "27925004", "scheme": "SCT", "meaning": "Nodule"},
                 "site": {"value": "39607008", "scheme": "SCT", "meaning": "Lung"},
+                "diameter_mm": any_length,
                 "limit": 15,
             },
             "parts": {"lungs": "lung_segmentation_ct/1.2.3"},

@@ -25,7 +25,7 @@ def a_manifest(slices: tuple[int, int] = (2, 500), name: str = "lung", modality:
             },
             "graph": {"sha256": "0" * 64, "input": "patches", "input_shape": ["batch", 1, 50, 50], "outputs": ["scores"]},
             "candidates": {"diameter_mm": {"min": 3, "max": 30}, "limit": 100},
-            "output": {"meaning": code, "finding": code, "site": code, "limit": 10},
+            "output": {"meaning": code, "finding": code, "site": code, "diameter_mm": {"min": 3, "max": 100}, "limit": 10},
             "golden": {"tolerance": 0.001},
         }
     )

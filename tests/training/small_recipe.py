@@ -13,7 +13,7 @@ from cad_node.training.recipe import Recipe, Trained, predict
 from cad_node.training.samples import Samples, Split
 
 COUNTS = {Split.TRAIN: 96, Split.VALIDATION: 24, Split.TEST: 24}
-TEXTS = Path(__file__).parent / "small_recipe"
+TEXTS = Path(__file__).parent / "small_texts"
 
 
 def read(data: Path, split: Split, member: int) -> Samples:
