@@ -55,13 +55,15 @@ def _findings(shown: Demonstration, truth: Sequence[PhantomNodule], width: int) 
     several = len(shown.study_instance_uids) > 1
     columns = [narrow("finding"), number("centre LPS mm"), number("diameter mm"), number("volume mm3"), number("score")]
     columns += [Column("truth" if truth else "study", no_wrap=True)] if truth or several else []
+    columns += [Column("in words")] if width >= WIDE else []
     rows = table(f"\n{len(shown.findings)} findings", *columns)
     for finding in shown.findings:
+        words = ("; ".join(finding.evaluations.values()),) if width >= WIDE else ()
         study = (finding.study_instance_uid if width >= WIDE else f"…{finding.study_instance_uid[-7:]}",) if several else ()
-        add(rows, *_cells(finding), *((_nearest(finding, truth),) if truth else study))
+        add(rows, *_cells(finding), *((_nearest(finding, truth),) if truth else study), *words)
     for nodule in truth:
         if not any(_same(finding, nodule) for finding in shown.findings):
-            add(rows, Text("missed", "red"), _point(nodule.centre_lps_mm), f"{nodule.diameter_mm:.1f}", f"{nodule.volume_mm3:.0f}", "", "")
+            add(rows, Text("missed", "red"), _point(nodule.centre_lps_mm), f"{nodule.diameter_mm:.1f}", f"{nodule.volume_mm3:.0f}")
     return rows
 
 

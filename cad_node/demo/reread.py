@@ -27,6 +27,7 @@ class FoundInObject:
     diameter_mm: float
     volume_mm3: float
     score: float
+    evaluations: Mapping[str, str]  # coded judgements in words: concept -> value
 
 
 class DoesNotFit(CadNodeError):
@@ -89,12 +90,14 @@ def _require_voxels(segmentation: Any, number: int) -> None:
 def _groups(report: Any) -> list[tuple[Any, Any]]:
     """The planar and the volumetric group of each finding, paired by Tracking UID; organs have groups of their own."""
     groups = report.content.get_volumetric_roi_measurement_groups(), report.content.get_image_measurement_groups()
-    volumetric, planar = (
-        {group.tracking_uid: group for group in kind if group.finding_category != codes.SCT.AnatomicalStructure} for kind in groups
-    )
+    volumetric, planar = ({group.tracking_uid: group for group in kind if not _is_of_an_organ(group)} for kind in groups)
     if volumetric.keys() != planar.keys():
         raise DoesNotFit("a finding lacks its planar or its volumetric measurements")
     return [(planar[uid], group) for uid, group in volumetric.items()]
+
+
+def _is_of_an_organ(group: Any) -> bool:
+    return bool(group.finding_category and group.finding_category == codes.SCT.AnatomicalStructure)
 
 
 def _finding(study_instance_uid: str, planar: Any, volumetric: Any, segmentations: Mapping[str, Any]) -> FoundInObject:
@@ -120,6 +123,7 @@ def _finding(study_instance_uid: str, planar: Any, volumetric: Any, segmentation
         diameter_mm=_value(planar, LONG_AXIS.concept),
         volume_mm3=_value(volumetric, codes.SCT.Volume),
         score=_percent(volumetric) / 100,
+        evaluations={item.name.meaning: item.value.meaning for (item,) in volumetric.get_qualitative_evaluations()},
     )
 
 

@@ -18,7 +18,8 @@ PERCENT = Code("%", "UCUM", "Percent")
 
 
 def private(value: str, meaning: str) -> Code:
-    """A concept that no public scheme has; listed in docs/conformance.md."""
+    """A concept that no public scheme has; listed in docs/conformance.md. At most 16 characters: readers stumble over Long Code Value."""
+    assert len(value) <= 16, value  # Code Value is an SH, PS3.3 8.1
     return Code(value, "99CADNODE", meaning)
 
 

@@ -67,9 +67,10 @@ def _windows(plane: Floats, window: Sequence[int]) -> tuple[Floats, Floats]:
     return np.sqrt(variance), ndimage.uniform_filter(steps, window)[soft] / (2 * variance)
 
 
-def _grain_mm(between_pixels: float, pixel_mm: float) -> float:
-    """Noise smoothed by a Gaussian of sigma s correlates by exp(-(d / 2s)²) over the distance d."""
-    return pixel_mm / (2 * float(np.sqrt(-np.log1p(-min(between_pixels, 0.999)))))
+def _grain_mm(between_pixels: float, pixel_mm: float) -> float | None:
+    """Noise smoothed by a Gaussian of sigma s correlates by exp(-(d / 2s)²) over the distance d; None where there is no noise."""
+    distant = min(between_pixels, 0.999)
+    return pixel_mm / (2 * float(np.sqrt(-np.log1p(-distant)))) if distant > 0 else None
 
 
 def _blood_hu(planes: Sequence[Floats], pixel_mm: tuple[float, float]) -> float | None:

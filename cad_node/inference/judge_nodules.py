@@ -20,7 +20,7 @@ SOLID = Code("RID50151", "RADLEX", "solid pulmonary nodule")
 INDETERMINATE = codes.SCT.Indeterminate  # 82334004
 
 # No public scheme has these: (111047, DCM, "Probability of cancer") is what pathology would settle, and this isn't.
-SUSPICION = private("SUSPICION_OPINION", "Suspicion of malignancy, as readers rate it")
+SUSPICION = private("SUSPICION", "Suspicion of malignancy, as readers rate it")
 SUSPICIOUS = private("SUSPICIOUS", "Suspicious in readers' opinion")
 UNSUSPICIOUS = private("UNSUSPICIOUS", "Unsuspicious in readers' opinion")
 LEARNT_FROM_READERS = private("READERS_OPINION", "Learnt from radiologists' ratings, not from pathology")

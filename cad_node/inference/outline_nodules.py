@@ -21,6 +21,7 @@ RIM_PX = 2
 MARGIN_MM = 5.0  # above and below a candidate
 NEAR_MM = 4.0  # how far from a small candidate's centre the nodule may begin
 CENTRED_PX = 3.0  # nodules no further from the middle need no second look
+IN_LUNGS = 0.3  # least share of a nodule that lies in the lungs
 OUTSIDE_MM = 3.0  # how far outside the lungs a nodule may reach: further on a tumour at the hilum would run into the mediastinum
 BATCH = 32
 
@@ -53,7 +54,8 @@ def outline_nodule(volume: Volume, lungs: Mask, candidate: Candidate, network: N
         if better is None:
             break
         view, region = better, _look(volume, lungs, better, near_mm, network) or region
-    return settle_border(volume, region) if region else None
+    settled = settle_border(volume, region) if region else None
+    return settled if settled and lungs[settled.slices][settled.mask].mean() >= IN_LUNGS else None
 
 
 def _step(volume: Volume, candidate: Candidate) -> float:

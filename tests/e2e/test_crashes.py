@@ -19,6 +19,7 @@ from cad_node.settings import Destination, Settings, read_settings
 from tests.e2e.dying import STEPS
 from tests.e2e.ports import free_port
 from tests.factory import save_study
+from tests.shipped_models import copy_quick_models
 
 pytestmark = pytest.mark.slow
 LIMIT_S = 90.0
@@ -148,6 +149,8 @@ quiet_s = 30
 association_end_s = 1
 [worker]
 threads = 1
+[models]
+dir = "{copy_quick_models(folder / "models")}"
 [queue]
 lease_s = 3
 poll_s = 0.1

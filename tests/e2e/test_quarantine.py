@@ -12,8 +12,8 @@ from cad_node.demo.archive import AE_TITLE, Archive
 from cad_node.demo.node import DemoNode
 from cad_node.lifecycle import JobState
 from cad_node.phantom import NODULES, phantom_study
-from cad_node.shipped import shipped
 from tests.factory import altered, save_study
+from tests.shipped_models import copy_quick_models
 
 pytestmark = pytest.mark.slow
 
@@ -44,7 +44,10 @@ def test_a_study_that_kills_its_worker_twice_is_quarantined_and_its_neighbour_is
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
     monkeypatch.setenv("DEADLY_STUDY", "1.2.3.4")
 
-    with Archive(tmp_path / "archive") as archive, DemoNode(tmp_path, AE_TITLE, archive.port, shipped("models")) as node:
+    with (
+        Archive(tmp_path / "archive") as archive,
+        DemoNode(tmp_path, AE_TITLE, archive.port, copy_quick_models(tmp_path / "models")) as node,
+    ):
         assert all(outcome.delivered for outcome in CStore(node.address, "MODALITY", 30).send(files))
         store = open_store(node.settings)
         deadline = time.monotonic() + 120

@@ -52,7 +52,7 @@ def manifest(limit: int = 12) -> Manifest:
         "graph": {"sha256": "0" * 64, "input": "patches", "input_shape": ("batch", 1, 50, 50), "outputs": ("scores",)},
         "golden": {"tolerance": 1e-4},
         "candidates": {"diameter_mm": {"min": 3, "max": 40}, "limit": 200},
-        "output": {"meaning": concept, "finding": concept, "site": concept, "limit": limit},
+        "output": {"meaning": concept, "finding": concept, "site": concept, "diameter_mm": {"min": 3, "max": 100}, "limit": limit},
     }
     return Manifest.model_validate(table)
 
