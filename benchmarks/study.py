@@ -25,8 +25,8 @@ STAGES = {
     "receive": "C-STORE of every instance, durable and indexed",
     "wait": "until the study counts as complete and a worker has claimed the job",
     "load": "files -> volume in HU",
-    "prepare": "lungs, candidates, patches, delineation, measurement",
-    "infer": "the network alone",
+    "prepare": "lungs, candidates, cuts, outlines, measurement",
+    "infer": "the networks alone",
     "build": "Segmentation and report, written durably",
     "deliver": "C-STORE to the archive",
 }

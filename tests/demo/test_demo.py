@@ -13,6 +13,7 @@ import pytest
 from pydicom import Dataset, dcmread
 
 from cad_node.demo.reread import reread
+from cad_node.imaging.concepts import SEGMENT_VOLUME
 from cad_node.phantom import NODULES, phantom_study
 from tests.demo.command import Shown, run_demo
 from tests.factory import ct_study, save_study
@@ -150,10 +151,10 @@ def test_ctrl_c_ends_every_process_that_it_started(tmp_path: Path):
 
 
 def volume_items(ds: Dataset) -> list[Dataset]:
-    """The volumes in a report's content tree."""
+    """The segments' volumes in a report's content tree."""
     volumes = []
     for item in ds.get("ContentSequence", []):
-        if item.ValueType == "NUM" and item.ConceptNameCodeSequence[0].CodeMeaning == "Volume":
+        if item.ValueType == "NUM" and item.ConceptNameCodeSequence[0].CodeMeaning == SEGMENT_VOLUME.concept.meaning:
             volumes.append(item)
         volumes += volume_items(item)
     return volumes
