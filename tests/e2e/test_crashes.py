@@ -42,7 +42,7 @@ def test_a_process_killed_when(step: str, study: list[Path], tmp_path: Path, dat
             node.start(*{"scp", "worker", "sender"} - {victim})
             node.start_dying(step, victim)
             acknowledged = send_until_taken(study, settings, lambda: node.restart_if_dead(victim))
-            wait_for(lambda: node.restart_if_dead(victim) and everything_settled(store), f"the end after: {step}")
+            wait_for(lambda: node.restart_if_dead(victim) and node.deaths and everything_settled(store), f"death and end: {step}")
             assert node.deaths == 1, f"the {victim} was to die once, when {step}"
         assert_nothing_lost_nothing_twice(acknowledged, store, archive)
         store.database.dispose()
