@@ -83,3 +83,9 @@ class PacsUnreachable(CadNodeError):
     """No association with the peer, now."""
 
     retryable = True
+
+
+class AssociationRejected(CadNodeError):
+    """The peer rejects the association for good, PS3.8 9.3.4: until someone changes its configuration, or ours."""
+
+    retryable = True

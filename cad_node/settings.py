@@ -16,6 +16,7 @@ from cad_node.shipped import shipped
 AETitle = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=16, pattern=r"^[ -\[\]-~]+$")]
 Port = Annotated[int, Field(ge=0, le=65535)]
 Seconds = Annotated[float, Field(ge=0)]
+PeerName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_-]{1,32}$")]
 ObjectName = Literal["seg", "sr"]  # keys of BUILDERS, app/worker.py
 RefusalName = Literal["refusal"]  # made instead of them, where a model can't take a study
 
@@ -105,7 +106,7 @@ class Sender(_Section):
     """Connection, ACSE and DIMSE timeout as SCU."""
 
 
-class Destination(_Section):
+class _Peer(_Section):
     ae_title: AETitle
     """Called AE title of the PACS."""
     host: str
@@ -114,8 +115,19 @@ class Destination(_Section):
     """Its TCP port."""
     calling_ae_title: AETitle | None = None
     """Calling AE title, where it isn't node.ae_title."""
+
+
+class Destination(_Peer):
     objects: tuple[ObjectName | RefusalName, ...] = ("seg", "sr")
     """Which objects it gets: seg, sr, refusal. The last is a short report for each model that can't take a study; it says why."""
+
+
+class Source(_Peer):
+    retrieve: Literal["move", "get"] = "move"
+    """How instances are fetched. move: the PACS sends them to this node's listener and must know node.ae_title; get: they come on our own
+    association."""
+    response_timeout_s: Annotated[float, Field(gt=0)] = 600
+    """Longest wait for the next response to a query or a retrieve; a PACS may send none before the last instance has gone."""
 
 
 class Log(_Section):
@@ -138,7 +150,8 @@ class Settings(BaseSettings):
     worker: Worker = Worker()
     queue: Queue = Queue()
     sender: Sender = Sender()
-    destinations: dict[Annotated[str, StringConstraints(pattern=r"^[a-z0-9_-]{1,32}$")], Destination] = Field(default_factory=dict)
+    destinations: dict[PeerName, Destination] = Field(default_factory=dict)
+    sources: dict[PeerName, Source] = Field(default_factory=dict)
     log: Log = Log()
 
     @property

@@ -19,7 +19,7 @@ from cad_node.implementation import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VER
 from cad_node.lifecycle import DELIVERY_MOVES, JOB_MOVES, STUDY_MOVES
 from cad_node.receive.presentation import STORAGE_CLASSES, TRANSFER_SYNTAXES
 from cad_node.receive.statuses import STORE_STATUSES, SUCCESS
-from cad_node.settings import Destination, Settings
+from cad_node.settings import Destination, Settings, Source
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -35,14 +35,17 @@ def diagram(moves: Mapping[tuple[StrEnum, str], StrEnum]) -> str:
     return f"```mermaid\nstateDiagram-v2\n{arrows}\n```"
 
 
+_NAMED_SECTIONS: Mapping[str, type[BaseModel]] = {"destinations": Destination, "sources": Source}
+
+
 def settings_tables() -> str:
     return "\n\n".join(_section(name, field.annotation) for name, field in Settings.model_fields.items())
 
 
 def _section(name: str, annotation: Any) -> str:
-    model: type[BaseModel] = Destination if name == "destinations" else annotation
-    title = "[destinations.NAME]" if name == "destinations" else f"[{name}]"
-    prefix = "DESTINATIONS__NAME" if name == "destinations" else name.upper()
+    model: type[BaseModel] = _NAMED_SECTIONS.get(name, annotation)
+    title = f"[{name}.NAME]" if name in _NAMED_SECTIONS else f"[{name}]"
+    prefix = f"{name.upper()}__NAME" if name in _NAMED_SECTIONS else name.upper()
     rows = [
         (f"`{key}`", f"`CAD_NODE_{prefix}__{key.upper()}`", _default(name, key, field), field.description or "")
         for key, field in model.model_fields.items()

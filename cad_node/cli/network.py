@@ -9,7 +9,7 @@ from rich.progress import track
 
 from cad_node.cli.context import EX_FAILED, EX_USAGE, console, settings
 from cad_node.cli.tables import print_left_out
-from cad_node.errors import CadNodeError, PacsUnreachable
+from cad_node.errors import AssociationRejected, CadNodeError, PacsUnreachable
 from cad_node.settings import Destination, Settings
 
 app = typer.Typer()
@@ -24,7 +24,6 @@ class NoAnswer(CadNodeError):
 @app.command(epilog="Examples: cad-node echo ORTHANC@127.0.0.1:4242\n\ncad-node --config cad_node.toml echo pacs")
 def echo(peer: Peer) -> None:
     """Ask a peer whether it is there and takes our AE title (C-ECHO); exits with 1 and says how far it came if not."""
-    from cad_node.deliver.association import AssociationRejected
     from cad_node.deliver.echo import echo as verify
 
     read = settings()

@@ -26,7 +26,7 @@ from cad_node.deliver.messages import (
     read_acceptance,
     read_rejection,
 )
-from cad_node.errors import CadNodeError, PacsUnreachable
+from cad_node.errors import AssociationRejected, PacsUnreachable
 
 MAX_CONTEXTS = 128  # odd IDs from 1 to 255, PS3.8 9.3.2.2
 
@@ -37,12 +37,6 @@ _UNSENT_BYTES = 262_144
 # DCMTK's receivers write a response in two pieces and hold the second until the first is acknowledged: 40 ms a file without this.
 _QUICKACK = getattr(socket, "TCP_QUICKACK", socket.TCP_NODELAY)  # Linux has it; elsewhere the option that is set anyway
 _RELEASE_TIMEOUT_S = 5
-
-
-class AssociationRejected(CadNodeError):
-    """The peer rejects the association for good, PS3.8 9.3.4: until someone changes its configuration, or ours."""
-
-    retryable = True
 
 
 class Peer(NamedTuple):

@@ -7,11 +7,11 @@ from pathlib import Path
 from pydicom.uid import UID
 from pynetdicom.dsutils import split_dataset
 
-from cad_node.deliver.association import MAX_CONTEXTS, Association, AssociationRejected, Peer
+from cad_node.deliver.association import MAX_CONTEXTS, Association, Peer
 from cad_node.deliver.messages import Context
 from cad_node.deliver.statuses import outcome_of
 from cad_node.deliver.transport import Outcome
-from cad_node.errors import PacsUnreachable
+from cad_node.errors import AssociationRejected, PacsUnreachable
 from cad_node.settings import Destination
 
 

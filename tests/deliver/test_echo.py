@@ -8,9 +8,8 @@ from pynetdicom import evt
 from pynetdicom.presentation import AllStoragePresentationContexts, build_context
 from pynetdicom.sop_class import Verification
 
-from cad_node.deliver.association import AssociationRejected
 from cad_node.deliver.echo import echo
-from cad_node.errors import PacsUnreachable
+from cad_node.errors import AssociationRejected, PacsUnreachable
 from cad_node.settings import Destination
 from tests.deliver.peers import only, pacs, rude_peer, unused_port
 
