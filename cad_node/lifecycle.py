@@ -1,4 +1,4 @@
-"""The states of a study, a job and a delivery, and every move between them; pure, and shown in ARCHITECTURE.md."""
+"""The states of a study, a job, a delivery and a commitment, and every move between them; pure, and shown in ARCHITECTURE.md."""
 
 import random
 from collections.abc import Mapping
@@ -24,9 +24,19 @@ class JobState(StrEnum):
 class DeliveryState(StrEnum):
     PENDING = "pending"
     SENDING = "sending"
-    DELIVERED = "delivered"
-    FAILED = "failed"  # the destination will never take it
+    DELIVERED = "delivered"  # the end where the destination isn't asked for more
+    UNCONFIRMED = "unconfirmed"  # the destination took it, but hasn't said yet that it keeps it
+    COMMITTED = "committed"
+    FAILED = "failed"  # the destination will never take it, or doesn't keep it
     CANCELLED = "cancelled"
+
+
+class CommitmentState(StrEnum):
+    """Of a peer's request that this node commits itself to instances."""
+
+    REQUESTED = "requested"
+    REPORTED = "reported"  # the requester has the answer
+    ABANDONED = "abandoned"  # it couldn't be told
 
 
 STUDY_MOVES: Mapping[tuple[StudyState, str], StudyState] = {
@@ -61,15 +71,34 @@ DELIVERY_MOVES: Mapping[tuple[DeliveryState, str], DeliveryState] = {
     (DeliveryState.SENDING, "release"): DeliveryState.PENDING,  # given back unsent, at shutdown
     (DeliveryState.SENDING, "lose"): DeliveryState.PENDING,  # its sender died
     (DeliveryState.SENDING, "fail"): DeliveryState.FAILED,
+    (DeliveryState.SENDING, "accept"): DeliveryState.UNCONFIRMED,
+    (DeliveryState.UNCONFIRMED, "ask"): DeliveryState.UNCONFIRMED,
+    (DeliveryState.UNCONFIRMED, "commit"): DeliveryState.COMMITTED,
+    (DeliveryState.UNCONFIRMED, "send_again"): DeliveryState.PENDING,  # the destination says that it doesn't hold it
+    (DeliveryState.UNCONFIRMED, "give_up"): DeliveryState.FAILED,  # and has said so too often
+    (DeliveryState.UNCONFIRMED, "waive"): DeliveryState.DELIVERED,  # its destination isn't asked any more
+    (DeliveryState.UNCONFIRMED, "cancel"): DeliveryState.CANCELLED,
+    (DeliveryState.UNCONFIRMED, "retry"): DeliveryState.UNCONFIRMED,  # asked at once
     (DeliveryState.PENDING, "retry"): DeliveryState.PENDING,  # at once, not after its back-off
     (DeliveryState.FAILED, "retry"): DeliveryState.PENDING,
     (DeliveryState.CANCELLED, "retry"): DeliveryState.PENDING,
 }
 
+COMMITMENT_MOVES: Mapping[tuple[CommitmentState, str], CommitmentState] = {
+    (CommitmentState.REQUESTED, "request"): CommitmentState.REQUESTED,  # the same once more: its answer was lost on the way
+    (CommitmentState.REQUESTED, "back_off"): CommitmentState.REQUESTED,
+    (CommitmentState.REQUESTED, "report"): CommitmentState.REPORTED,
+    (CommitmentState.REQUESTED, "abandon"): CommitmentState.ABANDONED,
+    (CommitmentState.REPORTED, "request"): CommitmentState.REQUESTED,
+    (CommitmentState.ABANDONED, "request"): CommitmentState.REQUESTED,
+}
+
+DELIVERY_DONE = frozenset({DeliveryState.DELIVERED, DeliveryState.COMMITTED})  # nothing is left to do for them
+
 JOB_EVENTS = frozenset(event for _, event in JOB_MOVES)
 DELIVERY_EVENTS = frozenset(event for _, event in DELIVERY_MOVES)
 
-State = TypeVar("State", StudyState, JobState, DeliveryState)
+State = TypeVar("State", StudyState, JobState, DeliveryState, CommitmentState)
 
 
 class IllegalMove(Exception):

@@ -8,11 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cad_node.lifecycle import (
+    COMMITMENT_MOVES,
+    DELIVERY_DONE,
     DELIVERY_EVENTS,
     DELIVERY_MOVES,
     JOB_EVENTS,
     JOB_MOVES,
     STUDY_MOVES,
+    CommitmentState,
     DeliveryState,
     IllegalMove,
     JobState,
@@ -23,7 +26,13 @@ from cad_node.lifecycle import (
 )
 
 STUDY_EVENTS = frozenset(event for _, event in STUDY_MOVES)
-TABLES = [(StudyState, STUDY_MOVES, STUDY_EVENTS), (JobState, JOB_MOVES, JOB_EVENTS), (DeliveryState, DELIVERY_MOVES, DELIVERY_EVENTS)]
+COMMITMENT_EVENTS = frozenset(event for _, event in COMMITMENT_MOVES)
+TABLES = [
+    (StudyState, STUDY_MOVES, STUDY_EVENTS),
+    (JobState, JOB_MOVES, JOB_EVENTS),
+    (DeliveryState, DELIVERY_MOVES, DELIVERY_EVENTS),
+    (CommitmentState, COMMITMENT_MOVES, COMMITMENT_EVENTS),
+]
 PAIRS = [(moves, state, event) for states, moves, events in TABLES for state, event in product(states, sorted(events))]
 
 
@@ -51,6 +60,7 @@ def test_an_event_that_no_table_knows_is_refused_in_every_state(states, moves, e
         (StudyState, STUDY_MOVES, StudyState.RECEIVING),
         (JobState, JOB_MOVES, JobState.QUEUED),
         (DeliveryState, DELIVERY_MOVES, DeliveryState.PENDING),
+        (CommitmentState, COMMITMENT_MOVES, CommitmentState.REQUESTED),
     ],
 )
 def test_every_state_can_be_reached_from_the_first(states, moves, start):
@@ -63,7 +73,7 @@ def test_every_state_can_be_reached_from_the_first(states, moves, start):
 
 
 @pytest.mark.parametrize(
-    ("states", "moves", "ends"), [(JobState, JOB_MOVES, {JobState.DONE}), (DeliveryState, DELIVERY_MOVES, {DeliveryState.DELIVERED})]
+    ("states", "moves", "ends"), [(JobState, JOB_MOVES, {JobState.DONE}), (DeliveryState, DELIVERY_MOVES, DELIVERY_DONE)]
 )
 def test_only_success_is_final(states, moves, ends):
     final = {state for state in states if state not in {before for before, _ in moves}}
@@ -71,11 +81,16 @@ def test_only_success_is_final(states, moves, ends):
     assert final == ends
 
 
-def test_only_a_worker_s_finish_ends_in_done_and_only_a_sender_s_deliver_in_delivered():
-    to_done = {event for (_, event), after in JOB_MOVES.items() if after is JobState.DONE}
-    to_delivered = {event for (_, event), after in DELIVERY_MOVES.items() if after is DeliveryState.DELIVERED}
+def test_only_a_worker_s_finish_ends_in_done():
+    assert {pair for pair, after in JOB_MOVES.items() if after is JobState.DONE} == {(JobState.RUNNING, "finish")}
 
-    assert (to_done, to_delivered) == ({"finish"}, {"deliver"})
+
+def test_only_what_its_destination_took_is_delivered_and_only_what_it_keeps_is_committed():
+    to_delivered = {pair for pair, after in DELIVERY_MOVES.items() if after is DeliveryState.DELIVERED}
+    to_committed = {pair for pair, after in DELIVERY_MOVES.items() if after is DeliveryState.COMMITTED}
+
+    assert to_delivered == {(DeliveryState.SENDING, "deliver"), (DeliveryState.UNCONFIRMED, "waive")}
+    assert to_committed == {(DeliveryState.UNCONFIRMED, "commit")}
 
 
 @given(
