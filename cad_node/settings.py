@@ -4,9 +4,9 @@ import os
 import tomllib
 from datetime import datetime, tzinfo
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from cad_node.errors import SettingsError
@@ -39,17 +39,106 @@ class Database(_Section):
     """SQLAlchemy URL, for instance postgresql://user:password@host/cad_node. Empty: SQLite in `node.data_dir`."""
 
 
+class _Tls(_Section):
+    profile: Literal["bcp195", "bcp195-modified", "bcp195-nd", "bcp195-extended"] = "bcp195"
+    """Cipher suites by PS3.15: bcp195 (B.12), bcp195-modified (B.13), and the retired bcp195-nd (B.10, non-downgrading) and bcp195-extended
+    (B.11, TLS 1.2 only)."""
+    versions: Annotated[tuple[Literal["1.2", "1.3"], ...], Field(min_length=1)] = ("1.2", "1.3")
+    """TLS versions that are spoken; there are no others."""
+    authorities: Path | None = None
+    """PEM file of the authorities whose certificates are taken from peers."""
+    revocations: Path | None = None
+    """PEM file with the authority's revocation list. With it, a certificate is only taken where a list that isn't out of date says nothing."""
+
+    @model_validator(mode="after")
+    def _has_a_version(self) -> Self:
+        if self.profile == "bcp195-extended" and "1.2" not in self.versions:
+            raise ValueError("the profile bcp195-extended is for TLS 1.2, which `versions` leaves out")
+        return self
+
+
+class ListenerTls(_Tls):
+    port: Port = 2762  # dicom-tls, PS3.15 B.12
+    """TCP port of the TLS listener, on `scp.host`; 0 takes a free one."""
+    certificate: Path
+    """PEM file with the listener's certificate, and after it those between it and the authority. Read again when it changes."""
+    key: Path
+    """PEM file with its private key, not encrypted. Read again when it changes."""
+    client_certificates: Literal["required", "optional", "none"] = "required"
+    """Whether a peer must show a certificate that `authorities` signed, is believed if it does, or isn't asked."""
+    handshake_timeout_s: Annotated[float, Field(gt=0)] = 10
+    """A connection that hasn't agreed on TLS for so long is closed."""
+
+    @model_validator(mode="after")
+    def _knows_authorities(self) -> Self:
+        if self.client_certificates != "none" and self.authorities is None:
+            raise ValueError('name `authorities` to check client certificates by, or set client_certificates = "none"')
+        return self
+
+
+class PeerTls(_Tls):
+    verify_host: bool = True
+    """Whether the peer's certificate must be for `host`. The certificate itself is always checked: by `authorities`, or the system's."""
+    certificate: Path | None = None
+    """PEM file with our certificate, for a peer that asks for one. Read again when it changes."""
+    key: Path | None = None
+    """PEM file with its private key, not encrypted. Read again when it changes."""
+
+    @model_validator(mode="after")
+    def _both_or_none(self) -> Self:
+        if (self.certificate is None) != (self.key is None):
+            raise ValueError("`certificate` and `key` go together: set both or none")
+        return self
+
+
+ServiceName = Literal["store", "query", "move", "commit", "mpps"]
+
+
 class Scp(_Section):
     host: str = "0.0.0.0"  # noqa: S104 - a DICOM listener serves the hospital's network
     """Address to listen on."""
     port: Port = 11112
     """TCP port to listen on; 0 takes a free one."""
+    plain: bool = True
+    """Whether `port` is open, for associations without TLS."""
+    tls: ListenerTls | None = None
+    """A second listener, for associations over TLS."""
     max_associations: int = Field(default=32, ge=1)
     """Associations served at once; one more is rejected (transient)."""
+    max_associations_per_peer: int = Field(default=32, ge=1)
+    """Associations served at once for one calling AE title; one more is rejected (transient)."""
+    called_ae_title: Literal["any", "ours"] = "any"
+    """Whether an association must call this node by `node.ae_title`."""
+    addresses: tuple[IPvAnyNetwork, ...] = ()
+    """Address ranges that may associate, such as 10.1.0.0/16. Empty: all."""
+    unknown_peers: Literal["accept", "store-only", "reject"] = "store-only"
+    """What a peer may that no [peers.NAME] describes: all, store with what goes with it (store, commit, mpps), or nothing.
+    C-ECHO is answered wherever an association is accepted."""
+    acse_timeout_s: Annotated[float, Field(gt=0)] = 30
+    """A connection that hasn't asked for an association for so long is closed (ARTIM, PS3.8 9.1.5)."""
     network_timeout_s: Seconds = 60
     """An association without traffic for so long is aborted."""
     min_free_mb: int = Field(default=512, ge=0)
     """Below this much free space instances are refused with 0xA700."""
+
+
+class Peer(_Section):
+    ae_title: AETitle | None = None
+    """Its calling AE title. Who calls by it must fit the keys below as well, or is rejected. Empty: whoever fits them."""
+    addresses: tuple[IPvAnyNetwork, ...] = ()
+    """Address ranges it calls from. Empty: any."""
+    certificate: tuple[str, ...] = ()
+    """Names of which its certificate must bear one, as Common Name or Subject Alternative Name; * stands for anything. Empty: it needs none."""
+    may: tuple[ServiceName, ...] = ("store", "commit", "mpps")
+    """What it may ask for: store, query (C-FIND), move (C-MOVE, C-GET), commit, mpps."""
+    max_associations: int | None = Field(default=None, ge=1)
+    """Associations served at once for it; empty: `scp.max_associations_per_peer`."""
+
+    @model_validator(mode="after")
+    def _is_described(self) -> Self:
+        if not (self.ae_title or self.addresses or self.certificate):
+            raise ValueError("describes nobody: set ae_title, addresses or certificate")
+        return self
 
 
 class Completeness(_Section):
@@ -115,6 +204,8 @@ class _Peer(_Section):
     """Its TCP port."""
     calling_ae_title: AETitle | None = None
     """Calling AE title, where it isn't node.ae_title."""
+    tls: PeerTls | None = None
+    """TLS to this PACS; without it, the connection is plain."""
 
 
 class Destination(_Peer):
@@ -128,6 +219,26 @@ class Source(_Peer):
     association."""
     response_timeout_s: Annotated[float, Field(gt=0)] = 600
     """Longest wait for the next response to a query or a retrieve; a PACS may send none before the last instance has gone."""
+
+
+class Retention(_Section):
+    inputs_days: Annotated[float, Field(ge=0)] = 30
+    """Received instances are removed so long after their study's last one came; 0 keeps them. Never before the study's jobs have ended and
+    their results have been delivered."""
+    results_days: Annotated[float, Field(ge=0)] = 90
+    """Results are removed so long after they were made; 0 keeps them. Never before they have been delivered."""
+    free_below_mb: Annotated[int, Field(ge=0)] = 2048
+    """With less free space than this the oldest of them are removed before their days are over; 0 never does so."""
+    free_until_mb: Annotated[int, Field(ge=0)] = 4096
+    """Until this much is free."""
+    every_s: Annotated[float, Field(gt=0)] = 60
+    """How often the sending process looks for what can go."""
+
+    @model_validator(mode="after")
+    def _upper_mark_is_above(self) -> Self:
+        if self.free_until_mb < self.free_below_mb:
+            raise ValueError("free_until_mb is below free_below_mb")
+        return self
 
 
 class Log(_Section):
@@ -145,6 +256,7 @@ class Settings(BaseSettings):
     node: Node = Node()
     database: Database = Database()
     scp: Scp = Scp()
+    peers: dict[PeerName, Peer] = Field(default_factory=dict)
     completeness: Completeness = Completeness()
     models: Models = Field(default_factory=Models)
     worker: Worker = Worker()
@@ -152,7 +264,14 @@ class Settings(BaseSettings):
     sender: Sender = Sender()
     destinations: dict[PeerName, Destination] = Field(default_factory=dict)
     sources: dict[PeerName, Source] = Field(default_factory=dict)
+    retention: Retention = Retention()
     log: Log = Log()
+
+    @model_validator(mode="after")
+    def _space_is_made_before_instances_are_refused(self) -> Self:
+        if 0 < self.retention.free_below_mb <= self.scp.min_free_mb:
+            raise ValueError("retention.free_below_mb must be above scp.min_free_mb, or 0: nothing would be removed before all is refused")
+        return self
 
     @property
     def timezone(self) -> tzinfo:

@@ -22,6 +22,7 @@ from sqlalchemy import (
     TypeDecorator,
     UniqueConstraint,
     desc,
+    text,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -64,6 +65,11 @@ def _state(states: type[StrEnum]) -> Enum:
     return Enum(states, native_enum=False, length=16, values_callable=lambda members: [member.value for member in members])
 
 
+def _index_where(name: str, column: str, where: str) -> Index:
+    """An index of the rows that a condition is true of."""
+    return Index(name, column, sqlite_where=text(where), postgresql_where=text(where))
+
+
 _Uid = String(64)  # PS3.5 9.1
 _Key = BigInteger().with_variant(Integer(), "sqlite")  # SQLite numbers rows by itself only in an INTEGER key
 
@@ -79,7 +85,11 @@ class NodeRow(Base):
 
 class StudyRow(Base):
     __tablename__ = "studies"
-    __table_args__ = (Index(None, "state"), Index(None, "received_at"))
+    __table_args__ = (
+        Index(None, "state"),
+        Index(None, "received_at"),
+        _index_where("ix_studies_removable", "last_instance_at", where="removed_at IS NULL"),  # the oldest whose instances are there
+    )
 
     study_instance_uid: Mapped[str] = mapped_column(_Uid, primary_key=True)
     revision: Mapped[int]  # 0 until the first image
@@ -88,6 +98,8 @@ class StudyRow(Base):
     last_instance_at: Mapped[datetime]  # grows with every image, so that it also tells two sets of images apart
     association_ended_at: Mapped[datetime | None]  # of an association that ended after the last image
     settled_at: Mapped[datetime | None]
+    removed_at: Mapped[datetime | None]  # its instances are gone: no rows, no files; until the next one comes
+    removed_revision: Mapped[int] = mapped_column(server_default="0")  # the images of this revision and of those before it are gone
 
 
 class SeriesRow(Base):
@@ -170,7 +182,10 @@ class ResultRow(Base):
     """One DICOM object that a job made."""
 
     __tablename__ = "results"
-    __table_args__ = (UniqueConstraint("job_id", "builder"),)
+    __table_args__ = (
+        UniqueConstraint("job_id", "builder"),
+        _index_where("ix_results_removable", "created_at", where="removed_at IS NULL"),
+    )
 
     id: Mapped[int] = mapped_column(_Key, primary_key=True)
     job_id: Mapped[int] = mapped_column(_Key, ForeignKey("jobs.id"))
@@ -181,6 +196,7 @@ class ResultRow(Base):
     path: Mapped[str] = mapped_column(Text)
     sha256: Mapped[str] = mapped_column(String(64))
     created_at: Mapped[datetime]
+    removed_at: Mapped[datetime | None]  # its file is gone; what it was stays known, so that it isn't taken for input if it comes back
 
 
 class DeliveryRow(Base):
@@ -224,3 +240,12 @@ class JobEventRow(Base):
     to_state: Mapped[str] = mapped_column(String(16))
     actor: Mapped[str] = mapped_column(String(255))
     detail: Mapped[str] = mapped_column(Text)
+
+
+class FileToRemoveRow(Base):
+    """A file that no row names any more; the row goes once the file has gone."""
+
+    __tablename__ = "files_to_remove"
+
+    path: Mapped[str] = mapped_column(Text, primary_key=True)
+    asked_at: Mapped[datetime]
