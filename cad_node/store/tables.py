@@ -26,7 +26,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from cad_node.lifecycle import DeliveryState, JobState, StudyState
+from cad_node.lifecycle import CommitmentState, DeliveryState, JobState, StudyState
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -223,6 +223,9 @@ class DeliveryRow(Base):
     run_after: Mapped[datetime]
     created_at: Mapped[datetime]
     delivered_at: Mapped[datetime | None]
+    asks: Mapped[int] = mapped_column(default=0, server_default="0")  # since it was delivered: whether the destination keeps it
+    resends: Mapped[int] = mapped_column(default=0, server_default="0")  # because the destination didn't keep it
+    committed_at: Mapped[datetime | None]
 
 
 class JobEventRow(Base):
@@ -249,3 +252,40 @@ class FileToRemoveRow(Base):
 
     path: Mapped[str] = mapped_column(Text, primary_key=True)
     asked_at: Mapped[datetime]
+
+
+class ConfirmationRequestRow(Base):
+    """One delivery that a destination was asked about: a late answer to any of the questions counts."""
+
+    __tablename__ = "confirmation_requests"
+
+    transaction_uid: Mapped[str] = mapped_column(_Uid, primary_key=True)
+    delivery_id: Mapped[int] = mapped_column(_Key, ForeignKey("deliveries.id"), primary_key=True)
+    asked_at: Mapped[datetime]
+
+
+class CommitmentRequestRow(Base):
+    """What a peer asks this node to commit itself to, until the peer knows the answer."""
+
+    __tablename__ = "commitment_requests"
+    __table_args__ = (UniqueConstraint("calling_ae_title", "transaction_uid"), Index(None, "state", "run_after"))
+
+    id: Mapped[int] = mapped_column(_Key, primary_key=True)
+    calling_ae_title: Mapped[str] = mapped_column(String(16))
+    transaction_uid: Mapped[str] = mapped_column(_Uid)
+    state: Mapped[CommitmentState] = mapped_column(_state(CommitmentState))
+    reason: Mapped[str] = mapped_column(Text, default="")
+    attempt: Mapped[int] = mapped_column(default=0)
+    run_after: Mapped[datetime]  # while a process works on it, the end of its lease
+    requested_at: Mapped[datetime]
+    reported_at: Mapped[datetime | None]
+
+
+class CommitmentInstanceRow(Base):
+    """One instance of a request."""
+
+    __tablename__ = "commitment_instances"
+
+    request_id: Mapped[int] = mapped_column(_Key, ForeignKey("commitment_requests.id"), primary_key=True)
+    sop_instance_uid: Mapped[str] = mapped_column(_Uid, primary_key=True)
+    sop_class_uid: Mapped[str] = mapped_column(_Uid, primary_key=True)

@@ -15,10 +15,12 @@ STILL_THERE = sa.text("removed_at IS NULL")
 
 
 def upgrade() -> None:
+    _upgrade_commitment()
     _upgrade_retention()
 
 
 def downgrade() -> None:
+    _downgrade_commitment()
     _downgrade_retention()
 
 
@@ -43,3 +45,49 @@ def _downgrade_retention() -> None:
     op.drop_index("ix_studies_removable", "studies")
     op.drop_column("studies", "removed_revision")
     op.drop_column("studies", "removed_at")
+
+
+def _upgrade_commitment() -> None:
+    op.add_column("deliveries", sa.Column("asks", sa.Integer(), server_default="0", nullable=False))
+    op.add_column("deliveries", sa.Column("resends", sa.Integer(), server_default="0", nullable=False))
+    op.add_column("deliveries", sa.Column("committed_at", TIME, nullable=True))
+    op.create_table(
+        "confirmation_requests",
+        sa.Column("transaction_uid", UID, nullable=False),
+        sa.Column("delivery_id", KEY, nullable=False),
+        sa.Column("asked_at", TIME, nullable=False),
+        sa.ForeignKeyConstraint(["delivery_id"], ["deliveries.id"], name="fk_confirmation_requests_delivery_id"),
+        sa.PrimaryKeyConstraint("transaction_uid", "delivery_id", name="pk_confirmation_requests"),
+    )
+    op.create_table(
+        "commitment_requests",
+        sa.Column("id", KEY, nullable=False),
+        sa.Column("calling_ae_title", sa.String(16), nullable=False),
+        sa.Column("transaction_uid", UID, nullable=False),
+        sa.Column("state", sa.String(16), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("attempt", sa.Integer(), nullable=False),
+        sa.Column("run_after", TIME, nullable=False),
+        sa.Column("requested_at", TIME, nullable=False),
+        sa.Column("reported_at", TIME, nullable=True),
+        sa.PrimaryKeyConstraint("id", name="pk_commitment_requests"),
+        sa.UniqueConstraint("calling_ae_title", "transaction_uid", name="uq_commitment_requests_calling_ae_title"),
+    )
+    op.create_index("ix_commitment_requests_state_run_after", "commitment_requests", ["state", "run_after"])
+    op.create_table(
+        "commitment_instances",
+        sa.Column("request_id", KEY, nullable=False),
+        sa.Column("sop_instance_uid", UID, nullable=False),
+        sa.Column("sop_class_uid", UID, nullable=False),
+        sa.ForeignKeyConstraint(["request_id"], ["commitment_requests.id"], name="fk_commitment_instances_request_id"),
+        sa.PrimaryKeyConstraint("request_id", "sop_instance_uid", "sop_class_uid", name="pk_commitment_instances"),
+    )
+
+
+def _downgrade_commitment() -> None:
+    op.drop_table("commitment_instances")
+    op.drop_table("commitment_requests")
+    op.drop_table("confirmation_requests")
+    op.drop_column("deliveries", "committed_at")
+    op.drop_column("deliveries", "resends")
+    op.drop_column("deliveries", "asks")
