@@ -1,4 +1,4 @@
-"""The states of a study, a job, a delivery and a commitment, and every move between them; pure, and shown in ARCHITECTURE.md."""
+"""The states of a study, a performed procedure step, a job, a delivery and a commitment, and every move between them; pure, and shown in ARCHITECTURE.md."""
 
 import random
 from collections.abc import Mapping
@@ -8,7 +8,16 @@ from typing import TypeVar
 
 class StudyState(StrEnum):
     RECEIVING = "receiving"
+    STARTED = "started"  # models whose series are whole have begun on its images so far; others may still come
     COMPLETE = "complete"
+
+
+class StepState(StrEnum):
+    """Performed Procedure Step Status (0040,0252), PS3.3 C.4.14."""
+
+    IN_PROGRESS = "IN PROGRESS"
+    COMPLETED = "COMPLETED"
+    DISCONTINUED = "DISCONTINUED"
 
 
 class JobState(StrEnum):
@@ -41,8 +50,19 @@ class CommitmentState(StrEnum):
 
 STUDY_MOVES: Mapping[tuple[StudyState, str], StudyState] = {
     (StudyState.RECEIVING, "instance"): StudyState.RECEIVING,
+    (StudyState.RECEIVING, "start"): StudyState.STARTED,
     (StudyState.RECEIVING, "settle"): StudyState.COMPLETE,
+    (StudyState.STARTED, "instance"): StudyState.RECEIVING,  # the revision that models have seen stays as it is: the next revision
+    (StudyState.STARTED, "start"): StudyState.STARTED,
+    (StudyState.STARTED, "settle"): StudyState.COMPLETE,
     (StudyState.COMPLETE, "instance"): StudyState.RECEIVING,  # a late image: the next revision
+}
+
+# PS3.4 F.7.2.2: what has ended is never updated again.
+STEP_MOVES: Mapping[tuple[StepState, str], StepState] = {
+    (StepState.IN_PROGRESS, "update"): StepState.IN_PROGRESS,
+    (StepState.IN_PROGRESS, "complete"): StepState.COMPLETED,
+    (StepState.IN_PROGRESS, "discontinue"): StepState.DISCONTINUED,
 }
 
 JOB_MOVES: Mapping[tuple[JobState, str], JobState] = {
@@ -98,7 +118,7 @@ DELIVERY_DONE = frozenset({DeliveryState.DELIVERED, DeliveryState.COMMITTED})  #
 JOB_EVENTS = frozenset(event for _, event in JOB_MOVES)
 DELIVERY_EVENTS = frozenset(event for _, event in DELIVERY_MOVES)
 
-State = TypeVar("State", StudyState, JobState, DeliveryState, CommitmentState)
+State = TypeVar("State", StudyState, StepState, JobState, DeliveryState, CommitmentState)
 
 
 class IllegalMove(Exception):

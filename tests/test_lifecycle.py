@@ -14,11 +14,13 @@ from cad_node.lifecycle import (
     DELIVERY_MOVES,
     JOB_EVENTS,
     JOB_MOVES,
+    STEP_MOVES,
     STUDY_MOVES,
     CommitmentState,
     DeliveryState,
     IllegalMove,
     JobState,
+    StepState,
     StudyState,
     backoff_s,
     move,
@@ -26,9 +28,11 @@ from cad_node.lifecycle import (
 )
 
 STUDY_EVENTS = frozenset(event for _, event in STUDY_MOVES)
+STEP_EVENTS = frozenset(event for _, event in STEP_MOVES)
 COMMITMENT_EVENTS = frozenset(event for _, event in COMMITMENT_MOVES)
 TABLES = [
     (StudyState, STUDY_MOVES, STUDY_EVENTS),
+    (StepState, STEP_MOVES, STEP_EVENTS),
     (JobState, JOB_MOVES, JOB_EVENTS),
     (DeliveryState, DELIVERY_MOVES, DELIVERY_EVENTS),
     (CommitmentState, COMMITMENT_MOVES, COMMITMENT_EVENTS),
@@ -58,6 +62,7 @@ def test_an_event_that_no_table_knows_is_refused_in_every_state(states, moves, e
     ("states", "moves", "start"),
     [
         (StudyState, STUDY_MOVES, StudyState.RECEIVING),
+        (StepState, STEP_MOVES, StepState.IN_PROGRESS),
         (JobState, JOB_MOVES, JobState.QUEUED),
         (DeliveryState, DELIVERY_MOVES, DeliveryState.PENDING),
         (CommitmentState, COMMITMENT_MOVES, CommitmentState.REQUESTED),
