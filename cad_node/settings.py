@@ -6,7 +6,7 @@ from datetime import datetime, tzinfo
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, IPvAnyNetwork, StringConstraints, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from cad_node.errors import SettingsError
@@ -48,7 +48,7 @@ class _Tls(_Section):
     authorities: Path | None = None
     """PEM file of the authorities whose certificates are taken from peers."""
     revocations: Path | None = None
-    """PEM file with the authority's revocation list. With it, a certificate is only taken where a list that isn't out of date says nothing."""
+    """PEM file with the authority's revocation list. With it, a certificate is only taken where a list in force doesn't name it."""
 
     @model_validator(mode="after")
     def _has_a_version(self) -> Self:
@@ -106,7 +106,7 @@ class Scp(_Section):
     max_associations: int = Field(default=32, ge=1)
     """Associations served at once; one more is rejected (transient)."""
     max_associations_per_peer: int = Field(default=32, ge=1)
-    """Associations served at once for one calling AE title; one more is rejected (transient)."""
+    """Associations served at once for one [peers.NAME], or one address that none describes; one more is rejected (transient)."""
     called_ae_title: Literal["any", "ours"] = "any"
     """Whether an association must call this node by `node.ae_title`."""
     addresses: tuple[IPvAnyNetwork, ...] = ()
@@ -121,6 +121,12 @@ class Scp(_Section):
     min_free_mb: int = Field(default=512, ge=0)
     """Below this much free space instances are refused with 0xA700."""
 
+    @model_validator(mode="after")
+    def _listens(self) -> Self:
+        if not self.plain and self.tls is None:
+            raise ValueError("nothing would listen: set `plain` or [scp.tls]")
+        return self
+
 
 class Peer(_Section):
     ae_title: AETitle | None = None
@@ -128,7 +134,7 @@ class Peer(_Section):
     addresses: tuple[IPvAnyNetwork, ...] = ()
     """Address ranges it calls from. Empty: any."""
     certificate: tuple[str, ...] = ()
-    """Names of which its certificate must bear one, as Common Name or Subject Alternative Name; * stands for anything. Empty: it needs none."""
+    """Names of which its certificate bears one, Common Name or Subject Alternative Name; * stands for anything. Empty: it needs none."""
     may: tuple[ServiceName, ...] = ("store", "commit", "mpps")
     """What it may ask for: store, query (C-FIND), move (C-MOVE, C-GET), commit, mpps."""
     max_associations: int | None = Field(default=None, ge=1)
@@ -211,6 +217,33 @@ class _Peer(_Section):
 class Destination(_Peer):
     objects: tuple[ObjectName | RefusalName, ...] = ("seg", "sr")
     """Which objects it gets: seg, sr, refusal. The last is a short report for each model that can't take a study; it says why."""
+    confirm: Literal["none", "commitment", "find", "qido"] = "none"
+    """How it proves that it keeps what it took: storage commitment, C-FIND, QIDO-RS, or not at all. A delivery is committed only after the
+    proof."""
+    confirm_ae_title: AETitle | None = None
+    """Called AE title for storage commitment and C-FIND, where it isn't ae_title."""
+    confirm_host: str | None = None
+    """Address for them, where it isn't host."""
+    confirm_port: Annotated[int, Field(ge=1, le=65535)] | None = None
+    """TCP port for them, where it isn't port."""
+    qido_url: Annotated[str, StringConstraints(pattern=r"^(https?://.*)?$")] = ""
+    """Its DICOMweb service, such as https://pacs.example/dicom-web, for confirm = "qido"."""
+    confirm_timeout_s: Annotated[float, Field(gt=0)] = 3600
+    """Storage commitment: asked again when no report has come for so long. C-FIND, QIDO-RS: what isn't found for so long is missing."""
+    confirm_resends: int = Field(default=3, ge=0)
+    """How often an object that it doesn't keep is sent again before the delivery fails."""
+
+    @model_validator(mode="after")
+    def _can_be_asked(self) -> Self:
+        if self.confirm == "qido" and not self.qido_url:
+            raise ValueError('confirm = "qido" needs qido_url')
+        return self
+
+    @property
+    def confirming(self) -> Self:
+        """The peer that is asked for storage commitment, or by C-FIND."""
+        asked = {"ae_title": self.confirm_ae_title, "host": self.confirm_host, "port": self.confirm_port}
+        return self.model_copy(update={key: value for key, value in asked.items() if value is not None})
 
 
 class Source(_Peer):
@@ -241,6 +274,12 @@ class Retention(_Section):
         return self
 
 
+class Commitment(_Section):
+    report_for_s: Annotated[float, Field(gt=0)] = 7 * 24 * 3600
+    """A peer that asked for storage commitment and can't be told the answer for so long is given up. The waits between two attempts are
+    those of [sender]."""
+
+
 class Log(_Section):
     level: Literal["debug", "info", "warning", "error"] = "info"
     """Least severe event to print."""
@@ -264,6 +303,7 @@ class Settings(BaseSettings):
     sender: Sender = Sender()
     destinations: dict[PeerName, Destination] = Field(default_factory=dict)
     sources: dict[PeerName, Source] = Field(default_factory=dict)
+    commitment: Commitment = Commitment()
     retention: Retention = Retention()
     log: Log = Log()
 

@@ -27,6 +27,7 @@ from cad_node.deliver.messages import (
     read_rejection,
 )
 from cad_node.errors import AssociationRejected, PacsUnreachable
+from cad_node.settings import Destination, Source
 
 MAX_CONTEXTS = 128  # odd IDs from 1 to 255, PS3.8 9.3.2.2
 
@@ -45,6 +46,11 @@ class Peer(NamedTuple):
     called_ae_title: str
     calling_ae_title: str
     timeout_s: float  # for the connection, and for each PDU on it
+
+    @classmethod
+    def of(cls, to: Destination | Source, ae_title: str, timeout_s: float) -> "Peer":
+        """The peer as it is configured; ae_title: the node's own, sent unless the peer is to see another."""
+        return cls(to.host, to.port, to.ae_title, to.calling_ae_title or ae_title, timeout_s)
 
     def __str__(self) -> str:
         return f"{self.called_ae_title} at {self.host}:{self.port}"

@@ -27,7 +27,7 @@ class CStore:
     """A Transport: one association for the files of a call, or as many as their presentation contexts need."""
 
     def __init__(self, destination: Destination, calling_ae_title: str, timeout_s: float) -> None:
-        self._peer = Peer(destination.host, destination.port, destination.ae_title, calling_ae_title, timeout_s)
+        self._peer = Peer.of(destination, calling_ae_title, timeout_s)
 
     def send(self, files: Sequence[Path]) -> Generator[Outcome, None, None]:
         """One Outcome per file, in order. Once the peer is lost, what is left for that association isn't tried, but retryable."""

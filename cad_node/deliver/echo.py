@@ -11,7 +11,7 @@ from cad_node.settings import Destination
 
 def echo(to: Destination, calling_ae_title: str, timeout_s: float) -> None:
     """Verify the peer, PS3.4 A. Raises PacsUnreachable or AssociationRejected, saying how far it came."""
-    peer = Peer(to.host, to.port, to.ae_title, calling_ae_title, timeout_s)
+    peer = Peer.of(to, calling_ae_title, timeout_s)
     context = Context(str(Verification), ImplicitVRLittleEndian)
     association = Association(peer, [context])
     try:
