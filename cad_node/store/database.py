@@ -1,7 +1,7 @@
 """One engine for SQLite and PostgreSQL: how connections are opened, how a transaction begins, and which errors it gives."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -81,6 +81,13 @@ def insert_if_absent(session: Session, row: type[DeclarativeBase], values: Mappi
     connection = session.connection()
     statement = _INSERTS[connection.dialect.name](row.__table__).values(values).on_conflict_do_nothing()
     return connection.execute(statement.returning(*row.__table__.primary_key)).first() is not None
+
+
+def insert_absent(session: Session, row: type[DeclarativeBase], rows: Sequence[Mapping[str, Any]], key: Any) -> set[Any]:
+    """Insert many rows but for those that are there; the `key` of each that was inserted."""
+    connection = session.connection()
+    statement = _INSERTS[connection.dialect.name](row.__table__).on_conflict_do_nothing().returning(key)
+    return set(connection.execute(statement, list(rows)).scalars())
 
 
 _INSERTS: Mapping[str, Callable[..., Any]] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}  # Any: two unrelated classes

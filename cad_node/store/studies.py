@@ -11,13 +11,13 @@ from sqlalchemy.orm import Session
 
 from cad_node.errors import CadNodeError, UnknownRow
 from cad_node.lifecycle import STUDY_MOVES, StudyState, move, sources
-from cad_node.store.database import Database, insert_if_absent
+from cad_node.store.database import Database, insert_absent, insert_if_absent
 from cad_node.store.settlement import add_jobs
-from cad_node.store.study_values import Evidence, NewJob, ReceivedInstance, StudySummary
+from cad_node.store.study_values import Evidence, Indexed, NewJob, ReceivedInstance, StudySummary
 from cad_node.store.tables import ConflictRow, InstanceRow, ResultRow, SeriesRow, StudyRow
 from cad_node.study import Instance, Series, Study
 
-__all__ = ["Evidence", "NewJob", "ReceivedInstance", "Studies", "StudySummary", "UidTaken"]
+__all__ = ["Evidence", "Indexed", "NewJob", "ReceivedInstance", "Studies", "StudySummary", "UidTaken"]
 
 _INSTANT = timedelta(microseconds=1)  # what databases tell apart
 
@@ -39,17 +39,26 @@ class Studies:
         was acknowledged to nobody and takes no UID.
         Raises UidTaken if another content has the UID; this one is flagged as a conflict.
         """
-        with self._database.transaction() as session:
-            if _held_sha256(session, received) is None and _add_instance(session, received, now):
-                return True
-            taken = _held_sha256(session, received) != received.sha256
-            if taken:
-                _add_conflict(session, received, now)
-        if taken:
+        indexed = self.index_all([received], now)
+        if indexed.conflicts:
             raise UidTaken(
                 f"SOP Instance UID {received.sop_instance_uid} belongs to another content; this one is kept as {received.path.name}"
             )
-        return False
+        return bool(indexed.new)
+
+    def index_all(self, batch: Sequence[ReceivedInstance], now: datetime) -> Indexed:
+        """Note placed files in one transaction, as index() does each; those whose UID another content has are flagged and returned."""
+        new, conflicts = [], []
+        with self._database.transaction() as session:
+            by_study = sorted(batch, key=lambda received: received.study_instance_uid)  # one order: transactions can't wait for each other
+            for uid, of_study in groupby(by_study, key=lambda received: received.study_instance_uid):
+                added, others = _add_instances(session, uid, list(of_study), now)
+                held = _held_sha256(session, others)
+                new += added
+                conflicts += [received for received in others if held[received.sop_instance_uid] != received.sha256]
+            for received in conflicts:
+                _add_conflict(session, received, now)
+        return Indexed(new, conflicts)
 
     def is_own_result(self, sop_instance_uid: str) -> bool:
         """Whether this node made the instance."""
@@ -112,23 +121,31 @@ class Studies:
             return [StudySummary(*row) for row in session.execute(newest)]
 
 
-def _held_sha256(session: Session, received: ReceivedInstance) -> str | None:
-    return session.scalar(select(InstanceRow.sha256).where(InstanceRow.sop_instance_uid == received.sop_instance_uid))
+def _held_sha256(session: Session, batch: Sequence[ReceivedInstance]) -> dict[str, str]:
+    """SOP Instance UID -> SHA-256 of the content that has it."""
+    columns = (InstanceRow.sop_instance_uid, InstanceRow.sha256)
+    uids = {received.sop_instance_uid for received in batch}
+    return dict(session.execute(select(*columns).where(InstanceRow.sop_instance_uid.in_(uids))).all()) if uids else {}
 
 
-def _add_instance(session: Session, received: ReceivedInstance, now: datetime) -> bool:
-    study = _lock_study(session, received.study_instance_uid) or _add_study(session, received.study_instance_uid, now)
-    state, revision = study.state, study.revision
-    if not received.is_result:
-        state = move(STUDY_MOVES, study.state, "instance")
-        revision += state is not study.state  # a late image
-    if not _add_rows(session, received, revision, now):
-        return False
-    if not received.is_result:
-        study.state, study.revision = state, revision
+def _add_instances(
+    session: Session, study_instance_uid: str, batch: Sequence[ReceivedInstance], now: datetime
+) -> tuple[list[ReceivedInstance], list[ReceivedInstance]]:
+    """Add the rows of a study; those that are new, and those whose UID is taken. New images move the study."""
+    study = _lock_study(session, study_instance_uid) or _add_study(session, study_instance_uid, now)
+    first = {received.sop_instance_uid: received for received in reversed(batch)}
+    held = _held_sha256(session, batch)
+    wanted = [received for uid, received in first.items() if uid not in held]
+    moved = move(STUDY_MOVES, study.state, "instance")
+    late = moved is not study.state
+    added = _add_rows(session, wanted, study.revision, study.revision + late, now)
+    new = [received for received in wanted if received.sop_instance_uid in added]
+    if any(not received.is_result for received in new):
+        study.state, study.revision = moved, study.revision + late
         study.last_instance_at = max(now, study.last_instance_at + _INSTANT)
         study.association_ended_at = None
-    return True
+    is_new = {id(received) for received in new}
+    return new, [received for received in batch if id(received) not in is_new]
 
 
 def _lock_study(session: Session, study_instance_uid: str) -> StudyRow | None:
@@ -148,27 +165,37 @@ def _add_study(session: Session, study_instance_uid: str, now: datetime) -> Stud
     return session.scalars(select(StudyRow).where(StudyRow.study_instance_uid == study_instance_uid).with_for_update()).one()
 
 
-def _add_rows(session: Session, received: ReceivedInstance, revision: int, now: datetime) -> bool:
+def _add_rows(session: Session, batch: Sequence[ReceivedInstance], revision: int, image_revision: int, now: datetime) -> set[str]:
+    """Insert what isn't there; the SOP Instance UIDs that were inserted. image_revision: of a row that is no result."""
+    if not batch:
+        return set()
     series = {
-        "study_instance_uid": received.study_instance_uid,
-        "series_instance_uid": received.series_instance_uid,
-        "modality": received.modality,
+        received.series_instance_uid: {
+            "study_instance_uid": received.study_instance_uid,
+            "series_instance_uid": received.series_instance_uid,
+            "modality": received.modality,
+        }
+        for received in reversed(batch)
     }
-    insert_if_absent(session, SeriesRow, series)
-    instance = {
-        "sop_instance_uid": received.sop_instance_uid,
-        "study_instance_uid": received.study_instance_uid,
-        "series_instance_uid": received.series_instance_uid,
-        "sop_class_uid": received.sop_class_uid,
-        "transfer_syntax_uid": received.transfer_syntax_uid,
-        "revision": revision,
-        "path": str(received.path),
-        "sha256": received.sha256,
-        "header": dict(received.header),
-        "is_result": received.is_result,
-        "received_at": now,
-    }
-    return insert_if_absent(session, InstanceRow, instance)
+    for values in series.values():
+        insert_if_absent(session, SeriesRow, values)
+    instances = [
+        {
+            "sop_instance_uid": received.sop_instance_uid,
+            "study_instance_uid": received.study_instance_uid,
+            "series_instance_uid": received.series_instance_uid,
+            "sop_class_uid": received.sop_class_uid,
+            "transfer_syntax_uid": received.transfer_syntax_uid,
+            "revision": revision if received.is_result else image_revision,
+            "path": str(received.path),
+            "sha256": received.sha256,
+            "header": dict(received.header),
+            "is_result": received.is_result,
+            "received_at": now,
+        }
+        for received in batch
+    ]
+    return insert_absent(session, InstanceRow, instances, InstanceRow.sop_instance_uid)
 
 
 def _add_conflict(session: Session, received: ReceivedInstance, now: datetime) -> None:

@@ -1,6 +1,6 @@
 """A study as others see it: its instances as they arrive, its state, and the jobs it gets."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -21,6 +21,14 @@ class ReceivedInstance:
     sha256: str
     header: Mapping[str, Any]  # HEADER_KEYWORDS -> JSON value
     is_result: bool  # made by a CAD system, this one or another: kept, never input
+
+
+@dataclass(frozen=True, slots=True)
+class Indexed:
+    """How the instances of a batch fared; those in neither list were there already."""
+
+    new: Sequence[ReceivedInstance]
+    conflicts: Sequence[ReceivedInstance]  # another content has the UID
 
 
 @dataclass(frozen=True, slots=True)
