@@ -10,7 +10,8 @@ from scipy import ndimage
 from cad_node.errors import Refusal, UnusableSeries
 from cad_node.findings import Point, Region
 from cad_node.imaging.airways import find_airways, find_carina
-from cad_node.imaging.shapes import Mask, Spacing, box_around, largest_parts
+from cad_node.imaging.body import inside_body
+from cad_node.imaging.shapes import IN_PLANE, Mask, Spacing, box_around, largest_parts
 from cad_node.imaging.slabs import Slabs
 from cad_node.imaging.upright import Upright
 from cad_node.imaging.volume import Volume
@@ -29,7 +30,6 @@ WALL_MM = 10.0  # dents up to twice as wide at the chest wall are filled: nodule
 INWARDS = 0.4  # cosine with the direction to the body's middle from which a dent is of the hilum, not of the chest wall
 THREAD_PX = 1  # half the width of what is too thin for a lung
 RIM_SHARE = 0.3  # of lung, by the network: air with less at the border isn't the lung's
-_IN_PLANE = np.array([[[0, 0, 0]] * 3, [[0, 1, 0], [1, 1, 1], [0, 1, 0]], [[0, 0, 0]] * 3])  # neighbours within a slice
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +68,10 @@ class LungMap:
 def delineate_lungs(volume: Volume, upright: Upright, lung_map: LungMap) -> Lungs:
     """The lungs on the volume's voxels. Raises UnusableSeries (anatomy-not-found) if there are none of plausible size."""
     spacing_mm = lung_map.slabs.spacing_mm
-    found = lung_map.share >= lung_map.threshold
+    found = (lung_map.share >= lung_map.threshold) & inside_body(lung_map.hu)
     airways = find_airways(lung_map.hu < LUMEN_HU, found, spacing_mm)
     others = found | airways
-    found = _without_threads(found & ~ndimage.binary_dilation(airways, _IN_PLANE))
+    found = _without_threads(found & ~ndimage.binary_dilation(airways, IN_PLANE))
     parts = [_without_holes(part) for part in _split(found, spacing_mm)]
     _check_plausible(parts, lung_map.hu, spacing_mm, volume)
     parts = _with_wall_nodules(parts, lung_map.hu, spacing_mm)
@@ -83,8 +83,8 @@ def delineate_lungs(volume: Volume, upright: Upright, lung_map: LungMap) -> Lung
 
 def _without_threads(found: Mask) -> Mask:
     """Without what is thin and hangs on no lung: air in folds of clothes and mattresses."""
-    thick = ndimage.binary_opening(found, _IN_PLANE, iterations=THREAD_PX)
-    return found & ndimage.binary_dilation(thick, _IN_PLANE, iterations=THREAD_PX + 1)
+    thick = ndimage.binary_opening(found, IN_PLANE, iterations=THREAD_PX)
+    return found & ndimage.binary_dilation(thick, IN_PLANE, iterations=THREAD_PX + 1)
 
 
 def _split(found: Mask, spacing_mm: Spacing) -> list[Mask]:
@@ -207,9 +207,9 @@ def _drawn(upright: Upright, lung_map: LungMap, part: Mask, others: Mask) -> Reg
 
     part: the lung on the map's grid; others: what is the other lung there, or an airway.
     """
-    solid = ndimage.binary_opening(part & (lung_map.hu > AIR_HU), _IN_PLANE)  # nodules at the pleura; thinner is the wall's own roughness
-    inside = (ndimage.binary_erosion(part, _IN_PLANE) | solid).astype(np.float32)
-    near = ndimage.binary_dilation(part, _IN_PLANE, iterations=2)
+    solid = ndimage.binary_opening(part & (lung_map.hu > AIR_HU), IN_PLANE)  # nodules at the pleura; thinner is the wall's own roughness
+    inside = (ndimage.binary_erosion(part, IN_PLANE) | solid).astype(np.float32)
+    near = ndimage.binary_dilation(part, IN_PLANE, iterations=2)
     share = np.where(near & ~others, lung_map.share, np.float32(0))
     np.maximum(share, inside, out=share)
     box = _wider(box_around(part), lung_map.slabs.shape)

@@ -8,6 +8,8 @@ from scipy import ndimage
 Mask = NDArray[np.bool_]
 Spacing = tuple[float, float, float]  # mm along slice, row, column
 
+IN_PLANE = np.array([[[0, 0, 0]] * 3, [[0, 1, 0], [1, 1, 1], [0, 1, 0]], [[0, 0, 0]] * 3])  # neighbours within a slice
+
 
 def dilate(mask: Mask, radius_mm: float, spacing_mm: Spacing) -> Mask:
     """All voxels whose centre is at most radius_mm from the mask's nearest."""
