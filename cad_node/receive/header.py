@@ -3,23 +3,17 @@
 import math
 import struct
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from io import BytesIO
-from typing import Any
+from functools import cache
+from typing import Any, NamedTuple
 
 from pydicom.datadict import dictionary_VM, dictionary_VR, tag_for_keyword
-from pydicom.dataelem import DataElement, RawDataElement, convert_raw_data_element
-from pydicom.dataset import Dataset
-from pydicom.filereader import data_element_generator
-from pydicom.tag import BaseTag
 from pydicom.uid import UID
 
-from cad_node.receive.pixel_data import UNDEFINED_LENGTH, check_whole
+from cad_node.receive.scan import CODINGS, Buffer, DataSetBytes, Element, ReadAt, elements, elements_of_item, items
 from cad_node.receive.statuses import UnparseableDataset
 from cad_node.study import HEADER_KEYWORDS
-
-Elements = Mapping[int, RawDataElement | DataElement]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,30 +29,29 @@ class Header:
     index: Mapping[str, Any]  # HEADER_KEYWORDS -> JSON value; absent where the element is or isn't usable
 
 
-def read_header(dataset: bytes, transfer_syntax_uid: str) -> Header:
+def read_header(beginning: Buffer, transfer_syntax_uid: str, size: int | None = None, read_at: ReadAt | None = None) -> Header:
     """Read the header from the bytes of a data set as they came over the network, without decoding its pixels.
 
+    beginning: the whole data set, or its first bytes (some 64 KiB hold most headers); then
+    size is how many there are in all, and read_at reads the others, as in `lambda offset, count: os.pread(file, count, offset)`.
     Raises UnparseableDataset, also where the bytes end before the data set does.
     """
-    syntax = UID(transfer_syntax_uid)
-    try:
-        known, size = _inflated(dataset) if syntax.is_deflated else (dataset, len(dataset))
-        stream = BytesIO(known)
-        elements = _elements(stream, size, syntax.is_implicit_VR, syntax.is_little_endian)
-        check_whole(known, stream.tell(), size, syntax.is_implicit_VR, syntax.is_little_endian)
-        return Header(
-            study_instance_uid=_text(elements, "StudyInstanceUID"),
-            series_instance_uid=_text(elements, "SeriesInstanceUID"),
-            sop_class_uid=_text(elements, "SOPClassUID"),
-            sop_instance_uid=_text(elements, "SOPInstanceUID"),
-            modality=(_value(elements, "Modality") or "")[:_CODE_LIMIT],
-            names_processing=_names_processing(elements),
-            index={keyword: value for keyword in HEADER_KEYWORDS if (value := _value(elements, keyword)) is not None},
-        )
-    except UnparseableDataset:
-        raise
-    except Exception as exc:  # on broken bytes pydicom raises anything: struct.error, KeyError, RecursionError, …
-        raise UnparseableDataset(f"not a data set in {syntax.name}: {type(exc).__name__}; send it again from its source") from exc
+    is_implicit_vr, is_little_endian, is_deflated = _encoding(transfer_syntax_uid)
+    data = _inflated(beginning, size, read_at) if is_deflated else DataSetBytes(beginning, size, read_at)
+    found = {element.tag: element for element in elements(data, CODINGS[is_implicit_vr, is_little_endian], _WANTED)}
+    if not found:
+        raise UnparseableDataset("none of the elements that identify an instance; send it again from its source")
+    order = "<" if is_little_endian else ">"
+    values = ((entry.keyword, _value(data, found.get(entry.tag), entry, order)) for entry in _INDEX)
+    return Header(
+        study_instance_uid=_text(data, found.get(_STUDY_INSTANCE_UID)),
+        series_instance_uid=_text(data, found.get(_SERIES_INSTANCE_UID)),
+        sop_class_uid=_text(data, found.get(_SOP_CLASS_UID)),
+        sop_instance_uid=_text(data, found.get(_SOP_INSTANCE_UID)),
+        modality=_texts(_raw(data, found.get(_MODALITY)), order)[0][:_CODE_LIMIT],
+        names_processing=_names_processing(data, found.get(_CONTRIBUTING_EQUIPMENT_SEQUENCE)),
+        index={keyword: value for keyword, value in values if value is not None},
+    )
 
 
 def _tag(keyword: str) -> int:
@@ -67,118 +60,150 @@ def _tag(keyword: str) -> int:
     return tag
 
 
-_IDENTITY = ("StudyInstanceUID", "SeriesInstanceUID", "SOPClassUID", "SOPInstanceUID", "Modality")
-_WANTED: list[BaseTag | int] = [_tag(keyword) for keyword in (*_IDENTITY, "ContributingEquipmentSequence", *HEADER_KEYWORDS)]
-_HEADER_LIMIT = 16 << 20  # bytes: room for any header, and an end to a deflated data set made to fill the memory
+_IDENTITY = _STUDY_INSTANCE_UID, _SERIES_INSTANCE_UID, _SOP_CLASS_UID, _SOP_INSTANCE_UID, _MODALITY = tuple(
+    map(_tag, ("StudyInstanceUID", "SeriesInstanceUID", "SOPClassUID", "SOPInstanceUID", "Modality"))
+)
+_CONTRIBUTING_EQUIPMENT_SEQUENCE = _tag("ContributingEquipmentSequence")
+_PURPOSE = frozenset({_tag("PurposeOfReferenceCodeSequence")})
+_CODE_VALUE, _CODING_SCHEME_DESIGNATOR = _tag("CodeValue"), _tag("CodingSchemeDesignator")
+_CODE = frozenset({_CODE_VALUE, _CODING_SCHEME_DESIGNATOR})
+_SEQUENCE_VRS = frozenset({b"SQ", b"UN", b""})
+_PROCESSING_EQUIPMENT = ("109102", "DCM")  # PS3.16 CID 7005
+_INFLATED_HEADER_LIMIT = 16 << 20  # bytes: room for any header, and an end to a deflated data set made to fill the memory
 _INFLATED_LIMIT = 4 << 30  # bytes: more than one value can hold, and an end to a deflated data set made to take for ever
-_CHUNK_BYTES = 1 << 20
+_CHUNK_BYTES = 1 << 18
+_VALUE_LIMIT = 1024  # bytes: more than any value of use to the index has, and an end to a list made to fill the memory
 _CODE_LIMIT = 16  # characters of a CS, PS3.5 6.2
 _TEXT_LIMIT = 64  # characters: the longest of the value representations in the index, PS3.5 6.2
-_PIXEL_DATA_GROUP = 0x7FE0
+_INTEGERS = range(-(2**31), 2**31)  # of an IS, PS3.5 6.2
 
 
-def _inflated(dataset: bytes) -> tuple[bytes, int]:
-    """The first bytes of a deflated data set, no more than a header needs, and how many it has in all."""
+@cache
+def _encoding(transfer_syntax_uid: str) -> tuple[bool, bool, bool]:
+    """Implicit VR, little endian, deflated."""
+    syntax = UID(transfer_syntax_uid)
+    try:
+        return syntax.is_implicit_VR, syntax.is_little_endian, syntax.is_deflated
+    except ValueError as exc:
+        raise UnparseableDataset(f"{transfer_syntax_uid} isn't a transfer syntax; send it again in one of docs/conformance.md") from exc
+
+
+def _inflated(beginning: Buffer, size: int | None, read_at: ReadAt | None) -> DataSetBytes:
+    """A deflated data set, of which no more than a header needs is kept."""
+    known, inflated_bytes = bytearray(), 0
+    for chunk in _inflated_chunks(_chunks(beginning, size, read_at)):
+        inflated_bytes += len(chunk)
+        if inflated_bytes > _INFLATED_LIMIT:
+            raise UnparseableDataset(f"the deflated data set is of more than {_INFLATED_LIMIT} bytes; send it in another transfer syntax")
+        if len(known) < _INFLATED_HEADER_LIMIT:
+            known += chunk
+    return DataSetBytes(known, inflated_bytes)
+
+
+def _chunks(beginning: Buffer, size: int | None, read_at: ReadAt | None) -> Iterator[Buffer]:
+    """In pieces that zlib can be given one by one: it copies what it leaves over."""
+    view = memoryview(beginning)
+    yield from (view[start : start + _CHUNK_BYTES] for start in range(0, len(view), _CHUNK_BYTES))
+    if read_at and size:
+        yield from (read_at(start, _CHUNK_BYTES) for start in range(len(view), size, _CHUNK_BYTES))
+
+
+def _inflated_chunks(deflated: Iterator[Buffer]) -> Iterator[bytes]:
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)  # PS3.5 A.5: no zlib header
-    known = inflater.decompress(dataset, _HEADER_LIMIT)
-    size = len(known)
-    while not inflater.eof and size <= _INFLATED_LIMIT:
-        chunk = inflater.decompress(inflater.unconsumed_tail, _CHUNK_BYTES)
-        size += len(chunk)
-        if not chunk and not inflater.eof:
-            raise UnparseableDataset("the deflated data set ends too early; send it again from its source")
-    if size > _INFLATED_LIMIT:
-        raise UnparseableDataset(f"the deflated data set is of more than {_INFLATED_LIMIT} bytes; send it in another transfer syntax")
-    return known, size
-
-
-def _elements(stream: BytesIO, size: int, is_implicit_vr: bool, is_little_endian: bool) -> Elements:
-    """The wanted elements of the top level, by tag."""
-    elements = {
-        int(element.tag): element
-        for element in data_element_generator(
-            stream, is_implicit_vr, is_little_endian, stop_when=_at_pixel_data(stream, size), specific_tags=_WANTED
-        )
-    }
-    if not elements:
-        raise UnparseableDataset("none of the elements that identify an instance; send it again from its source")
-    return elements
-
-
-def _at_pixel_data(stream: BytesIO, size: int) -> Callable[[BaseTag, str | None, int], bool]:
-    def stop(tag: BaseTag, _vr: str | None, length: int) -> bool:
-        if length != UNDEFINED_LENGTH and stream.tell() + length > size:
-            raise UnparseableDataset(f"element {tag} runs beyond the end of the data set; send it again from its source")
-        return tag.group >= _PIXEL_DATA_GROUP
-
-    return stop
+    try:
+        for piece in deflated:
+            left: Buffer = piece
+            while chunk := inflater.decompress(left, _CHUNK_BYTES):
+                yield chunk
+                left = inflater.unconsumed_tail
+    except zlib.error as exc:
+        raise UnparseableDataset("the data set isn't deflated; send it again from its source") from exc
+    if not inflater.eof:
+        raise UnparseableDataset("the deflated data set ends too early; send it again from its source")
 
 
 # The values are read here and not through pydicom's Dataset, whose warnings about bad values print them.
-def _value(elements: Elements, keyword: str) -> Any:
+def _value(data: DataSetBytes, element: Element | None, entry: "_Entry", order: str) -> Any:
     """The JSON value of an element: a list where it may have several values; None where there is none or it isn't usable."""
-    raw = _raw(elements, keyword)
-    if not raw:
+    if element is None or element.is_undefined_length or not 0 < element.end - element.start <= _VALUE_LIMIT:
         return None
     try:
-        values = _READERS.get(dictionary_VR(keyword), _texts)(raw, elements[_tag(keyword)])
+        values = entry.read(data.value(element, _VALUE_LIMIT), order)
     except (ValueError, struct.error):
         return None
-    return values if dictionary_VM(keyword) != "1" else values[0]
+    return values if entry.may_be_many else values[0]
 
 
-def _text(elements: Elements, keyword: str) -> str:
-    return _string(_raw(elements, keyword))
+def _text(data: DataSetBytes, element: Element | None) -> str:
+    return _string(_raw(data, element))
 
 
-def _raw(elements: Elements, keyword: str) -> bytes:
-    value = getattr(elements.get(_tag(keyword)), "value", None)
-    return value if isinstance(value, bytes) else b""
+def _raw(data: DataSetBytes, element: Element | None) -> bytes:
+    return b"" if element is None or element.is_undefined_length else data.value(element, _VALUE_LIMIT)
 
 
 def _string(raw: bytes) -> str:
     return raw.decode("latin-1").strip(" \0")
 
 
-def _texts(raw: bytes, _element: object) -> list[str]:
+def _texts(raw: bytes, _order: str) -> list[str]:
     """Latin-1 takes any byte; NUL goes because PostgreSQL stores none."""
     return [part.replace("\0", "").strip()[:_TEXT_LIMIT] for part in _string(raw).split("\\")]
 
 
-def _decimals(raw: bytes, _element: object) -> list[float]:
+def _decimals(raw: bytes, _order: str) -> list[float]:
     values = [float(part) for part in _string(raw).split("\\")]
     if not all(map(math.isfinite, values)):
         raise ValueError("JSON has no infinity")
     return values
 
 
-def _integers(raw: bytes, _element: object) -> list[int]:
-    return [int(part) for part in _string(raw).split("\\")]
+def _integers(raw: bytes, _order: str) -> list[int]:
+    values = [int(part) for part in _string(raw).split("\\")]
+    if not all(value in _INTEGERS for value in values):
+        raise ValueError("more than an IS holds")
+    return values
 
 
-def _shorts(raw: bytes, element: Any) -> list[int]:
-    return list(struct.unpack(f"{'<' if element.is_little_endian else '>'}{len(raw) // 2}H", raw))
+def _shorts(raw: bytes, order: str) -> list[int]:
+    return list(struct.unpack(f"{order}{len(raw) // 2}H", raw))
 
 
-_READERS: Mapping[str, Callable[[bytes, Any], Sequence[Any]]] = {"DS": _decimals, "IS": _integers, "US": _shorts}
+class _Entry(NamedTuple):
+    """What of an element goes into the index."""
+
+    keyword: str
+    tag: int
+    read: Callable[[bytes, str], Sequence[Any]]
+    may_be_many: bool
 
 
-def _names_processing(elements: Elements) -> bool:
-    """Whether a contributing equipment's purpose is (109102, DCM, "Processing Equipment"), PS3.16 CID 7005."""
+_READERS: Mapping[str, Callable[[bytes, str], Sequence[Any]]] = {"DS": _decimals, "IS": _integers, "US": _shorts}
+
+
+def _entry(keyword: str) -> _Entry:
+    return _Entry(keyword, _tag(keyword), _READERS.get(dictionary_VR(keyword), _texts), dictionary_VM(keyword) != "1")
+
+
+_INDEX = tuple(map(_entry, HEADER_KEYWORDS))
+_WANTED = frozenset({*_IDENTITY, _CONTRIBUTING_EQUIPMENT_SEQUENCE, *(entry.tag for entry in _INDEX)})
+
+
+def _names_processing(data: DataSetBytes, contributing_equipment: Element | None) -> bool:
+    """Whether a contributing equipment's purpose is (109102, DCM, "Processing Equipment")."""
     return any(
-        _code(purpose) == ("109102", "DCM")
-        for equipment in _items(elements.get(_tag("ContributingEquipmentSequence")))
-        for purpose in _items(equipment.get_item("PurposeOfReferenceCodeSequence"))
+        _code(data, purpose) == _PROCESSING_EQUIPMENT
+        for equipment in _items(data, contributing_equipment)
+        for purposes in elements_of_item(data, equipment, _PURPOSE)
+        for purpose in _items(data, purposes)
     )
 
 
-def _items(element: RawDataElement | DataElement | None) -> Sequence[Dataset]:
-    if element is None or not element.value:
-        return ()
-    sequence = convert_raw_data_element(element) if isinstance(element, RawDataElement) else element
-    return sequence.value if sequence.VR == "SQ" else ()
+def _items(data: DataSetBytes, sequence: Element | None) -> Iterator[Element]:
+    if sequence is not None and sequence.vr in _SEQUENCE_VRS:
+        yield from items(data, sequence)
 
 
-def _code(item: Dataset) -> tuple[str, str]:
-    elements = {int(tag): item.get_item(tag) for tag in item.keys()}  # noqa: SIM118 - iterating a Dataset converts its values
-    return _text(elements, "CodeValue"), _text(elements, "CodingSchemeDesignator")
+def _code(data: DataSetBytes, item: Element) -> tuple[str, str]:
+    found = {element.tag: element for element in elements_of_item(data, item, _CODE)}
+    return _text(data, found.get(_CODE_VALUE)), _text(data, found.get(_CODING_SCHEME_DESIGNATOR))
