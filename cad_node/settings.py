@@ -280,6 +280,32 @@ class Commitment(_Section):
     those of [sender]."""
 
 
+class Collector(_Section):
+    host: str
+    """Where the syslog collector is."""
+    transport: Literal["tls", "udp"] = "tls"
+    """tls (RFC 5425), or udp (RFC 5426), which nobody acknowledges."""
+    port: Annotated[int, Field(ge=1, le=65535)] | None = None
+    """Its port; empty: 6514 for TLS, 514 for UDP."""
+    tls: PeerTls = PeerTls()
+    """TLS to the collector."""
+
+
+class Audit(_Section):
+    associations: bool = True
+    """Whether associations that were accepted are told too; refused ones always are."""
+    fsync: bool = True
+    """Whether a record is on the disk before the node goes on; else the kernel writes it within seconds, which a loss of power can undo."""
+    max_file_mb: Annotated[float, Field(gt=0)] = 64
+    """The log goes on in a new file from this size. Old files are never removed: put them away together, oldest first, once forwarded."""
+    source_id: str = ""
+    """Audit Source ID of the messages. Empty: node.ae_title@host name."""
+    enterprise_site_id: str = ""
+    """Audit Enterprise Site ID, where the site has one."""
+    collector: Collector | None = None
+    """Where the messages are sent besides the log."""
+
+
 class Log(_Section):
     level: Literal["debug", "info", "warning", "error"] = "info"
     """Least severe event to print."""
@@ -305,6 +331,7 @@ class Settings(BaseSettings):
     sources: dict[PeerName, Source] = Field(default_factory=dict)
     commitment: Commitment = Commitment()
     retention: Retention = Retention()
+    audit: Audit = Audit()
     log: Log = Log()
 
     @model_validator(mode="after")
@@ -331,6 +358,10 @@ class Settings(BaseSettings):
     @property
     def results_dir(self) -> Path:
         return self.node.data_dir / "results"
+
+    @property
+    def audit_dir(self) -> Path:
+        return self.node.data_dir / "audit"
 
     @classmethod
     def settings_customise_sources(

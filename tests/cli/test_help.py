@@ -15,6 +15,7 @@ VERBS = {
     *(f"jobs {verb}" for verb in ("list", "show", "retry", "cancel", "priority", "watch")),
     *("deliveries list", "deliveries retry"),
     *("studies list", "models list", "models verify", "db upgrade", "config check"),
+    *("audit verify", "audit list"),
 }
 
 
