@@ -47,6 +47,7 @@ class JobSummary:
     study_instance_uid: str
     revision: int
     series_instance_uid: str | None
+    evidence: str | None  # that what the model needs has come; None: made by a version that didn't note it
     priority: int
     attempt: int
     crashes: int

@@ -1,10 +1,10 @@
-"""The jobs that a study gets when it is settled."""
+"""The jobs that a study gets, as its series are whole and when it is settled."""
 
 import uuid
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, exists, select
+from sqlalchemy import ColumnElement, and_, exists, or_, select
 from sqlalchemy.orm import Session
 
 from cad_node.lifecycle import JOB_MOVES, JobState
@@ -22,11 +22,12 @@ _STANDING = (JobState.QUEUED, JobState.RUNNING, JobState.DONE)  # its results ar
 def add_jobs(session: Session, study: StudyRow, jobs: Sequence[NewJob], now: datetime) -> None:
     """Make the jobs of a study's present revision; the study's row is locked.
 
-    A job that would repeat an earlier revision's on an unchanged series is left out: what came late was no concern of the model.
+    A job that would repeat one on an unchanged series is left out: what came since was no concern of the model.
     A job that is made takes the place of those of earlier revisions that haven't begun.
     """
+    repeated = {job: earlier for job in jobs if (earlier := _same_work(session, study, job))}
     for job in jobs:
-        if earlier := _same_work(session, study, job):
+        if earlier := repeated.get(job):
             model = f"{job.model_name}/{job.model_version}"
             log.info("job.left_out", study=study.study_instance_uid, revision=study.revision, model=model, same_as=earlier)
             continue
@@ -35,37 +36,45 @@ def add_jobs(session: Session, study: StudyRow, jobs: Sequence[NewJob], now: dat
             _supersede(session, study, job, now)
 
 
+def begun(session: Session, study: StudyRow, job: NewJob) -> bool:
+    """Whether the model has had a job on the same images, or has one on this revision, in whatever state it is."""
+    return _first(session, study, job, *_on_the_same_images(job)) is not None
+
+
 def _same_work(session: Session, study: StudyRow, job: NewJob) -> int | None:
-    """The number of the job of an earlier revision that does or did the same on the same images."""
+    """The number of the job that does or did the same on the same images, or of the model's job on this very revision."""
     if job.refusal_code is not None:
         return None
+    return _first(session, study, job, *_on_the_same_images(job), JobRow.state.in_(_STANDING))
+
+
+def _first(session: Session, study: StudyRow, job: NewJob, *of_earlier_revisions: ColumnElement[bool]) -> int | None:
+    is_of_this = JobRow.revision == study.revision
+    wanted = (*_of_model(study, job), or_(is_of_this, and_(*of_earlier_revisions)))
+    return session.scalar(select(JobRow.id).where(*wanted).order_by(JobRow.id).limit(1))
+
+
+def _on_the_same_images(job: NewJob) -> tuple[ColumnElement[bool], ...]:
     image_since = exists().where(
         InstanceRow.study_instance_uid == JobRow.study_instance_uid,
         InstanceRow.series_instance_uid == JobRow.series_instance_uid,
         InstanceRow.revision > JobRow.revision,
         ~InstanceRow.is_result,
     )
-    same = (
-        *_earlier(study, job),
-        JobRow.series_instance_uid == job.series_instance_uid,
-        JobRow.state.in_(_STANDING),
-        ~image_since,
-    )
-    return session.scalar(select(JobRow.id).where(*same).order_by(JobRow.id).limit(1))
+    return JobRow.series_instance_uid == job.series_instance_uid, ~image_since
 
 
 def _supersede(session: Session, study: StudyRow, job: NewJob, now: datetime) -> None:
     waiting, _ = arc(JOB_MOVES, "claim")
-    older = select(JobRow).where(*_earlier(study, job), JobRow.state == waiting).order_by(JobRow.id).with_for_update()
-    for row in session.scalars(older).all():
+    older = (*_of_model(study, job), JobRow.revision < study.revision, JobRow.state == waiting)
+    for row in session.scalars(select(JobRow).where(*older).order_by(JobRow.id).with_for_update()).all():
         cancel(session, row, now, actor=SUPERVISOR, reason=f"superseded by revision {study.revision}")
 
 
-def _earlier(study: StudyRow, job: NewJob) -> tuple[ColumnElement[bool], ...]:
-    """The same model's jobs of the study's earlier revisions."""
+def _of_model(study: StudyRow, job: NewJob) -> tuple[ColumnElement[bool], ...]:
+    """The same model's jobs on the study."""
     return (
         JobRow.study_instance_uid == study.study_instance_uid,
-        JobRow.revision < study.revision,
         JobRow.model_name == job.model_name,
         JobRow.model_version == job.model_version,
     )
@@ -78,6 +87,7 @@ def _job_row(study: StudyRow, job: NewJob, now: datetime) -> JobRow:
         study_instance_uid=study.study_instance_uid,
         revision=study.revision,
         series_instance_uid=job.series_instance_uid,
+        evidence=job.evidence,
         model_name=job.model_name,
         model_version=job.model_version,
         priority=job.priority,

@@ -1,8 +1,9 @@
 """What has arrived: instances indexed, studies settled into jobs, and read again as values."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,10 @@ from sqlalchemy import ColumnElement, func, select, update
 from sqlalchemy.orm import Session
 
 from cad_node.errors import CadNodeError, UnknownRow
-from cad_node.lifecycle import STUDY_MOVES, StudyState, move, sources
+from cad_node.lifecycle import STUDY_MOVES, StudyState, move
 from cad_node.store.database import Database, insert_absent, insert_if_absent
-from cad_node.store.settlement import add_jobs
+from cad_node.store.evidence import evidence_of_unsettled
+from cad_node.store.settlement import add_jobs, begun
 from cad_node.store.study_values import Evidence, Indexed, NewJob, ReceivedInstance, StudySummary
 from cad_node.store.tables import ConflictRow, InstanceRow, ResultRow, SeriesRow, StudyRow
 from cad_node.study import Instance, Series, Study
@@ -65,18 +67,21 @@ class Studies:
         with self._database.reading() as session:
             return session.scalar(select(ResultRow.id).where(ResultRow.sop_instance_uid == sop_instance_uid)) is not None
 
-    def association_ended(self, study_instance_uids: Sequence[str], now: datetime) -> None:
-        """Note that an association which brought instances of these studies is over."""
+    def association_ended(self, series: Collection[tuple[str, str]], now: datetime) -> None:
+        """Note that the last open association which brought instances of these series is over.
+
+        series: (Study Instance UID, Series Instance UID) of each.
+        """
         with self._database.transaction() as session:
-            for uid in sorted(set(study_instance_uids)):  # always in one order: two transactions can't wait for each other
-                session.execute(update(StudyRow).where(StudyRow.study_instance_uid == uid).values(association_ended_at=now))
+            for study_uid, of_study in groupby(sorted(set(series)), key=itemgetter(0)):  # one order, as in index_all
+                _lock_study(session, study_uid)
+                ended = SeriesRow.study_instance_uid == study_uid, SeriesRow.series_instance_uid.in_([uid for _, uid in of_study])
+                session.execute(update(SeriesRow).where(*ended).values(association_ended_at=now))
 
     def receiving(self) -> list[Evidence]:
         """Every study that isn't settled."""
-        columns = (StudyRow.study_instance_uid, StudyRow.revision, StudyRow.last_instance_at, StudyRow.association_ended_at)
         with self._database.reading() as session:
-            rows = session.execute(select(*columns).where(StudyRow.state.in_(sources(STUDY_MOVES, "settle"))))
-            return [Evidence(*row) for row in rows]
+            return evidence_of_unsettled(session)
 
     def load(self, study_instance_uid: str, revision: int | None = None) -> Study:
         """The study as it is now, or as it was in an earlier `revision`; without results. Raises UnknownRow."""
@@ -87,16 +92,39 @@ class Studies:
             asked = study.revision if revision is None else revision
             return Study(study_instance_uid, asked, _load_series(session, study_instance_uid, asked))
 
+    def start(
+        self, study_instance_uid: str, jobs: Sequence[NewJob], now: datetime, *, last_instance_at: Mapping[str, datetime]
+    ) -> tuple[NewJob, ...]:
+        """Make jobs of a study that isn't settled, and leave it open: the images that come after belong to its next revision.
+
+        last_instance_at: of each job's series, as receiving() told it before `jobs` were chosen.
+        Returns the jobs that were made; not those of models that have begun on the same images already, however they fared,
+        nor those on a series that an image of has come since. Raises UnknownRow.
+        """
+        with self._database.reading() as session:  # asked again and again while other series arrive: waits for no writer
+            study = session.get(StudyRow, study_instance_uid)
+            if study is not None and all(begun(session, study, job) for job in jobs):
+                return ()
+        with self._database.transaction() as session:
+            study = _locked_study(session, study_instance_uid)
+            if (study.state, "start") not in STUDY_MOVES:
+                return ()
+            arrived = _last_instance_at(session, study_instance_uid)
+            unchanged = {uid for uid, at in arrived.items() if at == last_instance_at.get(uid)}
+            ready = tuple(job for job in jobs if job.series_instance_uid in unchanged and not begun(session, study, job))
+            if ready:
+                study.state = move(STUDY_MOVES, study.state, "start")
+                add_jobs(session, study, ready, now)
+            return ready
+
     def settle(self, study_instance_uid: str, revision: int, jobs: Sequence[NewJob], now: datetime, *, last_instance_at: datetime) -> bool:
-        """Complete the study and make its jobs, in one transaction, but for those that an earlier revision had on the same images.
+        """Complete the study and make its jobs, in one transaction, but for those that have begun already on the same images.
 
         revision, last_instance_at: as receiving() told them before `jobs` were chosen.
         False, and nothing is done, if an image has come since or the study is settled already. Raises UnknownRow.
         """
         with self._database.transaction() as session:
-            study = _lock_study(session, study_instance_uid)
-            if study is None:
-                raise UnknownRow(f"no study {study_instance_uid}")
+            study = _locked_study(session, study_instance_uid)
             if (study.revision, study.last_instance_at) != (revision, last_instance_at) or (study.state, "settle") not in STUDY_MOVES:
                 return False
             study.state = move(STUDY_MOVES, study.state, "settle")
@@ -115,6 +143,7 @@ class Studies:
             _count(ConflictRow.study_instance_uid),
             StudyRow.received_at,
             StudyRow.last_instance_at,
+            StudyRow.removed_at,
         )
         newest = select(*columns).order_by(StudyRow.received_at.desc(), StudyRow.study_instance_uid).limit(limit)
         with self._database.reading() as session:
@@ -140,16 +169,33 @@ def _add_instances(
     late = moved is not study.state
     added = _add_rows(session, wanted, study.revision, study.revision + late, now)
     new = [received for received in wanted if received.sop_instance_uid in added]
-    if any(not received.is_result for received in new):
+    if new:
+        study.removed_at = None  # what was removed before stays gone, and this is there
+    if images := [received for received in new if not received.is_result]:
         study.state, study.revision = moved, study.revision + late
         study.last_instance_at = max(now, study.last_instance_at + _INSTANT)
-        study.association_ended_at = None
+        _note_arrivals(session, study, images)
     is_new = {id(received) for received in new}
     return new, [received for received in batch if id(received) not in is_new]
 
 
 def _lock_study(session: Session, study_instance_uid: str) -> StudyRow | None:
     return session.scalar(select(StudyRow).where(StudyRow.study_instance_uid == study_instance_uid).with_for_update())
+
+
+def _locked_study(session: Session, study_instance_uid: str) -> StudyRow:
+    study = _lock_study(session, study_instance_uid)
+    if study is None:
+        raise UnknownRow(f"no study {study_instance_uid}")
+    return study
+
+
+def _last_instance_at(session: Session, study_instance_uid: str) -> dict[str, datetime]:
+    """By Series Instance UID."""
+    of_study = SeriesRow.study_instance_uid == study_instance_uid
+    return {
+        row.series_instance_uid: row.last_instance_at for row in session.scalars(select(SeriesRow).where(of_study)) if row.last_instance_at
+    }
 
 
 def _add_study(session: Session, study_instance_uid: str, now: datetime) -> StudyRow:
@@ -196,6 +242,15 @@ def _add_rows(session: Session, batch: Sequence[ReceivedInstance], revision: int
         for received in batch
     ]
     return insert_absent(session, InstanceRow, instances, InstanceRow.sop_instance_uid)
+
+
+def _note_arrivals(session: Session, study: StudyRow, images: Sequence[ReceivedInstance]) -> None:
+    """Their series aren't known to be whole any more."""
+    senders = {received.series_instance_uid: received.calling_ae_title for received in images}
+    for uid, calling_ae_title in senders.items():
+        values = {"last_instance_at": study.last_instance_at, "association_ended_at": None, "calling_ae_title": calling_ae_title}
+        of_series = SeriesRow.study_instance_uid == study.study_instance_uid, SeriesRow.series_instance_uid == uid
+        session.execute(update(SeriesRow).where(*of_series).values(values))
 
 
 def _add_conflict(session: Session, received: ReceivedInstance, now: datetime) -> None:

@@ -26,7 +26,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from cad_node.lifecycle import CommitmentState, DeliveryState, JobState, StudyState
+from cad_node.lifecycle import CommitmentState, DeliveryState, JobState, StepState, StudyState
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -96,7 +96,6 @@ class StudyRow(Base):
     state: Mapped[StudyState] = mapped_column(_state(StudyState))
     received_at: Mapped[datetime]
     last_instance_at: Mapped[datetime]  # grows with every image, so that it also tells two sets of images apart
-    association_ended_at: Mapped[datetime | None]  # of an association that ended after the last image
     settled_at: Mapped[datetime | None]
     removed_at: Mapped[datetime | None]  # its instances are gone: no rows, no files; until the next one comes
     removed_revision: Mapped[int] = mapped_column(server_default="0")  # the images of this revision and of those before it are gone
@@ -108,6 +107,9 @@ class SeriesRow(Base):
     study_instance_uid: Mapped[str] = mapped_column(_Uid, ForeignKey("studies.study_instance_uid"), primary_key=True)
     series_instance_uid: Mapped[str] = mapped_column(_Uid, primary_key=True)
     modality: Mapped[str] = mapped_column(Text)  # as it came, however long
+    last_instance_at: Mapped[datetime | None]  # of the study, when the last image came; none: it holds only results
+    association_ended_at: Mapped[datetime | None]  # of an association that ended after the last image
+    calling_ae_title: Mapped[str | None] = mapped_column(String(16))  # that sent the last image
 
 
 class InstanceRow(Base):
@@ -160,6 +162,7 @@ class JobRow(Base):
     study_instance_uid: Mapped[str] = mapped_column(_Uid, ForeignKey("studies.study_instance_uid"))
     revision: Mapped[int]
     series_instance_uid: Mapped[str | None] = mapped_column(_Uid)
+    evidence: Mapped[str | None] = mapped_column(String(32))  # that what it needs has come
     model_name: Mapped[str] = mapped_column(String(64))
     model_version: Mapped[str] = mapped_column(String(64))
     priority: Mapped[int]
@@ -289,3 +292,24 @@ class CommitmentInstanceRow(Base):
     request_id: Mapped[int] = mapped_column(_Key, ForeignKey("commitment_requests.id"), primary_key=True)
     sop_instance_uid: Mapped[str] = mapped_column(_Uid, primary_key=True)
     sop_class_uid: Mapped[str] = mapped_column(_Uid, primary_key=True)
+
+
+class PerformedStepRow(Base):
+    """What a modality says of one step of an examination, PS3.4 F.7."""
+
+    __tablename__ = "performed_steps"
+
+    sop_instance_uid: Mapped[str] = mapped_column(_Uid, primary_key=True)
+    state: Mapped[StepState] = mapped_column(_state(StepState))
+    images: Mapped[dict[str, list[str]]] = mapped_column(JSON)  # Series Instance UID -> SOP Instance UIDs
+    created_at: Mapped[datetime]
+    changed_at: Mapped[datetime]
+
+
+class PerformedStepStudyRow(Base):
+    """A study that a step belongs to, whether or not anything of it has arrived."""
+
+    __tablename__ = "performed_step_studies"
+
+    study_instance_uid: Mapped[str] = mapped_column(_Uid, primary_key=True)
+    sop_instance_uid: Mapped[str] = mapped_column(_Uid, ForeignKey("performed_steps.sop_instance_uid"), primary_key=True)

@@ -1,4 +1,4 @@
-"""What the intake came to need: which files were removed, and which still have to be."""
+"""What the intake came to need: evidence that what a model needs has come, which files were removed, and which still have to be."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -17,9 +17,11 @@ STILL_THERE = sa.text("removed_at IS NULL")
 def upgrade() -> None:
     _upgrade_commitment()
     _upgrade_retention()
+    _upgrade_completeness()
 
 
 def downgrade() -> None:
+    _downgrade_completeness()
     _downgrade_commitment()
     _downgrade_retention()
 
@@ -91,3 +93,55 @@ def _downgrade_commitment() -> None:
     op.drop_column("deliveries", "committed_at")
     op.drop_column("deliveries", "resends")
     op.drop_column("deliveries", "asks")
+
+
+def _upgrade_completeness() -> None:
+    op.add_column("series", sa.Column("last_instance_at", TIME, nullable=True))
+    op.add_column("series", sa.Column("association_ended_at", TIME, nullable=True))
+    op.add_column("series", sa.Column("calling_ae_title", sa.String(16), nullable=True))
+    op.execute(_LAST_INSTANCES)
+    op.execute(_ENDED_ASSOCIATIONS)
+    op.drop_column("studies", "association_ended_at")
+    op.add_column("jobs", sa.Column("evidence", sa.String(32), nullable=True))
+    op.create_table(
+        "performed_steps",
+        sa.Column("sop_instance_uid", UID, nullable=False),
+        sa.Column("state", sa.String(16), nullable=False),
+        sa.Column("images", sa.JSON(), nullable=False),
+        sa.Column("created_at", TIME, nullable=False),
+        sa.Column("changed_at", TIME, nullable=False),
+        sa.PrimaryKeyConstraint("sop_instance_uid", name="pk_performed_steps"),
+    )
+    op.create_table(
+        "performed_step_studies",
+        sa.Column("study_instance_uid", UID, nullable=False),
+        sa.Column("sop_instance_uid", UID, nullable=False),
+        sa.ForeignKeyConstraint(
+            ["sop_instance_uid"], ["performed_steps.sop_instance_uid"], name="fk_performed_step_studies_sop_instance_uid"
+        ),
+        sa.PrimaryKeyConstraint("study_instance_uid", "sop_instance_uid", name="pk_performed_step_studies"),
+    )
+
+
+def _downgrade_completeness() -> None:
+    op.drop_table("performed_step_studies")
+    op.drop_table("performed_steps")
+    op.drop_column("jobs", "evidence")
+    op.execute("UPDATE studies SET state = 'receiving' WHERE state = 'started'")
+    op.add_column("studies", sa.Column("association_ended_at", TIME, nullable=True))
+    op.drop_column("series", "calling_ae_title")
+    op.drop_column("series", "association_ended_at")
+    op.drop_column("series", "last_instance_at")
+
+
+_LAST_INSTANCES = """
+UPDATE series SET last_instance_at = (
+    SELECT max(received_at) FROM instances
+    WHERE instances.study_instance_uid = series.study_instance_uid
+    AND instances.series_instance_uid = series.series_instance_uid
+    AND NOT instances.is_result
+)"""
+_ENDED_ASSOCIATIONS = """
+UPDATE series SET association_ended_at = (
+    SELECT association_ended_at FROM studies WHERE studies.study_instance_uid = series.study_instance_uid
+)"""
