@@ -6,14 +6,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
-from cad_node.training.evaluation.bootstrap import Interval, interval_of, mean_ci, statistic_ci
-from cad_node.training.evaluation.calibration import expected_calibration_error, fit_platt
+from cad_node.training.evaluation.bootstrap import Interval, mean_ci, statistic_ci
 from cad_node.training.evaluation.curves import average_precision, roc_auc
 from cad_node.training.evaluation.pictures import contact_sheet, pr_plot, reliability_plot, robustness_plot, roc_plot
 from cad_node.training.evaluation.robustness import Robustness, measure_robustness, robustness_table
 from cad_node.training.evaluation.subgroups import ranges, subgroup_table
 from cad_node.training.metrics import Evaluation, Figure, Picture, Table
-from cad_node.training.nodules.judgement_samples import UNDECIDED, read_judgements
+from cad_node.training.nodules.judgement_cross_validation import ALL, Unseen, calibrate, folds_table, judge_folds, read_folds
+from cad_node.training.nodules.judgement_samples import UNDECIDED, decided, read_judgements
 from cad_node.training.nodules.readers_words import texture_words
 from cad_node.training.nodules.served import JUDGEMENT_OUTPUTS, ServedJudgement, run_served
 from cad_node.training.nodules.uncertainty import Uncertainty, choose_uncertainty
@@ -34,39 +34,37 @@ Predicted = Mapping[str, NDArray[np.float32]]
 
 
 def evaluate_judgements(trained: Trained) -> Evaluation:
-    """Calibration and the bounds of "uncertain" from validation; AUC, calibration error, explanations and subgroups on test."""
-    validation = read_judgements(trained.data, Split.VALIDATION)
-    decided = _decided(validation)
-    logits = _mean_logits(trained, validation)
-    platt = fit_platt(logits[decided], validation.attributes["suspicious"][decided])
-    calibration = {"calibration_scale": platt.scale, "calibration_offset": platt.offset}
+    """Calibration and the bounds of "uncertain" from the folds; AUC, explanations and subgroups on test, calibration error on both."""
+    folds = read_folds(trained)
+    calibration = calibrate(folds)
+    judged_folds = judge_folds(folds)
+    unseen = Unseen.join(judged_folds)
+    bounds = choose_uncertainty(unseen.labels, unseen.scores, unseen.spreads)
     served = ServedJudgement(trained.networks, calibration)
-    seen = run_served(served, JUDGEMENT_OUTPUTS, validation.inputs)
-    bounds = choose_uncertainty(validation.attributes["suspicious"][decided], seen["malignancy"][decided], seen["spread"][decided])
-    curves = _robustness(served, validation.take(decided))
+    validation = read_judgements(trained.data, Split.VALIDATION)
+    curves = _robustness(served, validation.take(decided(validation)))
     test = read_judgements(trained.data, Split.TEST)
     predicted = run_served(served, JUDGEMENT_OUTPUTS, test.inputs)
+    chosen = decided(test)
+    decided_test = test.take(chosen)
+    judged_test = Unseen.of(decided_test, {name: values[chosen] for name, values in predicted.items()})
+    everyone = Unseen.join([*judged_folds, judged_test])
     return Evaluation(
-        figures=(*_figures(test, predicted, bounds), *_explanations(test, predicted)),
+        figures=(
+            *everyone.figures("unseen", ALL),
+            *judged_test.figures("test", Split.TEST),
+            *_figures(decided_test, judged_test, bounds),
+            *_explanations(test, predicted),
+        ),
         tables=(
-            _subgroups(test, predicted),
+            folds_table(judged_folds, judged_test),
+            _subgroups(decided_test, judged_test),
             _answers(test, predicted, bounds),
             robustness_table("Opinion on degraded slabs (validation patients)", curves),
         ),
-        pictures=_pictures(trained, test, predicted, curves),
+        pictures=_pictures(trained, decided_test, {ALL: everyone, "test": judged_test}, curves),
         parameters={**calibration, **bounds.parameters},
     )
-
-
-def _decided(samples: Samples) -> NDArray[np.intp]:
-    """Nodules on which the readers' median takes a side."""
-    return np.flatnonzero(samples.attributes["suspicious"] != UNDECIDED)
-
-
-def _mean_logits(trained: Trained, samples: Samples) -> NDArray[np.float32]:
-    """(N,) before calibration, over members and mirror images: what the activation maps average to."""
-    raw = ServedJudgement(trained.networks, {"calibration_scale": 1.0, "calibration_offset": 0.0})
-    return np.asarray(run_served(raw, JUDGEMENT_OUTPUTS, samples.inputs)["activation"].mean(axis=(1, 2)))
 
 
 def _robustness(served: ServedJudgement, samples: Samples) -> tuple[Robustness, ...]:
@@ -78,40 +76,22 @@ def _robustness(served: ServedJudgement, samples: Samples) -> tuple[Robustness, 
     return measure_robustness(samples.inputs, judge, LEVELS, statistic="AUC", limit=LIMIT, pixel_mm=PIXEL_MM)
 
 
-def _figures(test: Samples, predicted: Predicted, bounds: Uncertainty) -> tuple[Figure, ...]:
-    decided = _decided(test)
-    labels, scores = test.attributes["suspicious"][decided], predicted["malignancy"][decided]
-    patients = tuple(test.patients[index] for index in decided)
-    certain = bounds.is_certain(scores, predicted["spread"][decided])
-    right = (scores[certain] >= 0.5) == (labels[certain] == 1)
+def _figures(samples: Samples, judged: Unseen, bounds: Uncertainty) -> tuple[Figure, ...]:
+    """Of the test split's decided nodules."""
+    labels, patients = judged.labels, judged.patients
+    certain = bounds.is_certain(judged.scores, judged.spreads)
+    right = (judged.scores[certain] >= 0.5) == (labels[certain] == 1)
     certain_patients = tuple(np.array(patients)[certain].tolist())
-    of = f"nodules of {len(set(patients))} patients"
+    count, of = len(labels), f"nodules of {len(set(patients))} patients"
+    by_size = roc_auc(labels, samples.attributes["diameter_mm"], patients)
     return (
-        _figure("test_auc", "Area under the ROC curve", roc_auc(labels, scores, patients), len(labels), of),
-        _figure("test_average_precision", "Average precision", average_precision(labels, scores, patients), len(labels), of),
-        _figure(
-            "test_ece", "Expected calibration error", statistic_ci(expected_calibration_error, (labels, scores), patients), len(labels), of
-        ),
-        _figure("test_ece_of_perfect_scores", "The same, were the scores perfect", _perfect_error(scores), len(labels), of),
-        _figure(
-            "test_size_auc",
-            "Area under the ROC curve, size alone",
-            roc_auc(labels, test.attributes["diameter_mm"][decided], patients),
-            len(labels),
-            of,
-        ),
-        _figure("test_certain", "Share with a certain answer", mean_ci(certain.astype(float), patients), len(labels), of),
+        _figure("test_average_precision", "Average precision", average_precision(labels, judged.scores, patients), count, of),
+        _figure("test_size_auc", "Area under the ROC curve, size alone", by_size, count, of),
+        _figure("test_certain", "Share with a certain answer", mean_ci(certain.astype(float), patients), count, of),
         _figure(
             "test_certain_right", "Right among the certain answers", mean_ci(right.astype(float), certain_patients), len(right), "nodules"
         ),
     )
-
-
-def _perfect_error(scores: NDArray[np.float32]) -> tuple[float, Interval]:
-    """The calibration error that chance alone makes: of labels drawn with the scores as their probabilities."""
-    random = np.random.default_rng(0)
-    errors = [expected_calibration_error(random.random(len(scores)) < scores, scores) for _ in range(1000)]
-    return float(np.mean(errors)), interval_of(errors)
 
 
 def _explanations(test: Samples, predicted: Predicted) -> tuple[Figure, ...]:
@@ -136,18 +116,15 @@ def _figure(key: str, name: str, result: tuple[float, Interval], count: int, of:
     return Figure(key, name, Split.TEST, result[0], result[1], count, of)
 
 
-def _subgroups(test: Samples, predicted: Predicted) -> Table:
-    decided = _decided(test)
-    attributes = {name: values[decided] for name, values in test.attributes.items()}
+def _subgroups(samples: Samples, judged: Unseen) -> Table:
+    """Of the test split's decided nodules."""
     groups = {
-        "texture (median of readers)": texture_words(attributes["texture"]),
-        "diameter of the consensus": ranges(attributes["diameter_mm"], (6, 10), "mm"),
-        "slice thickness": ranges(attributes["slice_thickness_mm"], (1.5, 2.6), "mm"),
+        "texture (median of readers)": texture_words(samples.attributes["texture"]),
+        "diameter of the consensus": ranges(samples.attributes["diameter_mm"], (6, 10), "mm"),
+        "slice thickness": ranges(samples.attributes["slice_thickness_mm"], (1.5, 2.6), "mm"),
     }
-    patients = tuple(test.patients[index] for index in decided)
     note = "The set tells no manufacturer. Intervals by patient; size alone tells much, as the readers' opinion does."
-    arrays = (attributes["suspicious"], predicted["malignancy"][decided])
-    return subgroup_table("AUC on test patients", groups, arrays, roc_auc, patients=patients, note=note)
+    return subgroup_table("AUC on test patients", groups, (judged.labels, judged.scores), roc_auc, patients=judged.patients, note=note)
 
 
 def _answers(test: Samples, predicted: Predicted, bounds: Uncertainty) -> Table:
@@ -164,16 +141,16 @@ def _answers(test: Samples, predicted: Predicted, bounds: Uncertainty) -> Table:
     return Table("Answers on test patients, number of nodules", note, ("readers' median", *answers), rows)
 
 
-def _pictures(trained: Trained, test: Samples, predicted: Predicted, curves: tuple[Robustness, ...]) -> tuple[Picture, ...]:
-    decided = _decided(test)
-    judged = {"test": (test.attributes["suspicious"][decided], predicted["malignancy"][decided])}
+def _pictures(trained: Trained, test: Samples, judged: Mapping[str, Unseen], curves: tuple[Robustness, ...]) -> tuple[Picture, ...]:
+    """test: its decided nodules."""
+    drawn = {name: (one.labels, one.scores) for name, one in judged.items()}
     folder = trained.pictures
     return (
-        roc_plot(judged, folder / "roc.png", "Suspicious against unsuspicious in the readers' opinion"),
-        pr_plot(judged, folder / "precision_recall.png", "Precision and sensitivity for what readers call suspicious"),
-        reliability_plot(judged, folder / "reliability.png", "What the score says and what readers said"),
+        roc_plot(drawn, folder / "roc.png", "Suspicious against unsuspicious in the readers' opinion"),
+        pr_plot(drawn, folder / "precision_recall.png", "Precision and sensitivity for what readers call suspicious"),
+        reliability_plot(drawn, folder / "reliability.png", "What the score says and what readers said"),
         *(robustness_plot(curve, folder / f"robustness_{curve.kind}.png", f"Opinion against {curve.kind}") for curve in curves),
-        _worst(test.take(decided), judged["test"][1], trained),
+        _worst(test, judged["test"].scores, trained),
     )
 
 

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from cad_node.imaging.nodule_slabs import cut_judgement_slab
 from cad_node.imaging.nodules import region_of
 from cad_node.training.nodules.annotated import AnnotatedNodule, read_nodules
+from cad_node.training.nodules.judgement_folds import split_for
 from cad_node.training.samples import Samples, Split
-from cad_node.training.splits import split_of
 
 JUDGED_READERS = 3  # fewer don't make an opinion worth comparing with
 MOST_READERS = 4
@@ -20,14 +20,14 @@ NO_CALCIUM = 6  # LIDC's calcification: 1 to 5 are kinds of it
 HEADS = ("malignancy", "texture", "spiculation", "calcification")
 
 
-def read_judgements(data: Path, split: Split, member: int = 0) -> Samples:  # noqa: ARG001 - all members of the ensemble see the same
+def read_judgements(data: Path, split: Split, member: int = 0) -> Samples:
     """Slabs (N, 3, 48, 48) float32; targets of HEADS (N,) 0..1, and "weight" (N,): the more readers, the more.
 
     Training: every nodule as each of its readers outlined it. Validation and test: the consensus of those with at least 3 readers.
     Attribute "suspicious": 1 or 0 by the readers' median, UNDECIDED in between. Raises DataError.
     """
     nodules, sha256 = read_nodules(data)
-    chosen = [nodule for nodule in nodules if split_of(nodule.patient) is split]
+    chosen = [nodule for nodule in nodules if split_for(nodule.patient, member) is split]
     seen = [(nodule, mask) for nodule in chosen for mask in _masks(nodule, split)]
     opinions = [_opinion(nodule) for nodule, _ in seen]
     attributes = [_attributes(nodule, mask) for nodule, mask in seen]
@@ -38,6 +38,11 @@ def read_judgements(data: Path, split: Split, member: int = 0) -> Samples:  # no
         attributes={name: np.array([values[name] for values in attributes]) for name in attributes[0]},
         sha256=sha256,
     )
+
+
+def decided(samples: Samples) -> NDArray[np.intp]:
+    """Nodules on which the readers' median takes a side."""
+    return np.flatnonzero(samples.attributes["suspicious"] != UNDECIDED)
 
 
 def _masks(nodule: AnnotatedNodule, split: Split) -> Iterator[NDArray[np.bool_]]:

@@ -9,6 +9,7 @@ from scipy.special import expit
 from cad_node.imaging.nodule_slabs import JUDGEMENT_PX, OUTLINE_PX
 from cad_node.training.nodules.golden_slabs import golden_slabs
 from cad_node.training.nodules.judgement_evaluation import evaluate_judgements
+from cad_node.training.nodules.judgement_folds import MEMBERS
 from cad_node.training.nodules.judgement_network import JudgementNetwork
 from cad_node.training.nodules.judgement_samples import read_judgements
 from cad_node.training.nodules.judgement_training import judgement_loss, judgement_score, vary_judgements
@@ -60,7 +61,7 @@ NODULE_MALIGNANCY = Recipe(
     axes={0: "batch"},
     golden=partial(golden_slabs, JUDGEMENT_PX),
     texts=_TEXTS / "nodule_malignancy_ct",
-    members=4,
+    members=MEMBERS,
     batch=32,
     learning_rate=2e-3,
     epochs=8,

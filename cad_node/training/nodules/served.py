@@ -9,8 +9,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from cad_node.training.nodules.judgement_folds import ENSEMBLE
+
 MIRRORS: tuple[tuple[int, ...], ...] = ((), (2,), (3,), (2, 3))  # a nodule has no preferred side; axes of (batch, slice, row, column)
 HALF_TURNS: tuple[tuple[int, ...], ...] = ((), (2, 3))
+UNCALIBRATED = {"calibration_scale": 1.0, "calibration_offset": 0.0}
 JUDGEMENT_OUTPUTS = ("malignancy", "spread", "texture", "spiculation", "calcification", "activation")
 
 
@@ -29,6 +32,7 @@ class ServedOutline(nn.Module):
 class ServedJudgement(nn.Module):
     """Slabs (batch, 3, 48, 48) HU -> malignancy, spread, texture, spiculation, calcification (batch,), activation (batch, 48, 48).
 
+    networks: the ensemble, and perhaps those of the folds behind it, which aren't served.
     malignancy: mean of the members' calibrated scores, 0..1; spread: their standard deviation. texture, spiculation: 1..5, as readers rate.
     activation: the evidence at each place; its mean is the members' mean logit, before calibration.
     parameters: "calibration_scale" and "calibration_offset": a member's score = sigmoid(scale · logit + offset).
@@ -36,7 +40,7 @@ class ServedJudgement(nn.Module):
 
     def __init__(self, networks: Sequence[nn.Module], parameters: Mapping[str, float]) -> None:
         super().__init__()
-        self.members = nn.ModuleList(networks)
+        self.members = nn.ModuleList(networks[:ENSEMBLE])
         self.scale, self.offset = parameters["calibration_scale"], parameters["calibration_offset"]
 
     def forward(self, slabs: Tensor) -> tuple[Tensor, ...]:
