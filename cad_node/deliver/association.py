@@ -1,4 +1,4 @@
-"""One association as Storage SCU on a blocking socket.
+"""One association as SCU on a blocking socket: verification, storage, storage commitment.
 
 pynetdicom negotiates but doesn't send: it queues a whole object before its DIMSE timeout starts, so that a large object
 on a slow line never arrives, and a peer's abort between two messages can leave its send_c_store() waiting for ever.
@@ -7,27 +7,37 @@ Here the timeout is for each PDU.
 
 import socket
 import struct
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from io import BytesIO
 from typing import BinaryIO, NamedTuple
 
 from cad_node.deliver.messages import (
     COMMAND,
+    DATA_SET_TYPE,
     LAST,
     MESSAGE_ID_ANSWERED,
+    NO_DATA_SET,
     STATUS,
     Context,
+    Message,
     associate_request,
     c_echo_request,
     c_store_request,
     command_elements,
-    command_fragments,
     dataset_fragments,
+    fragments,
+    n_action_request,
+    n_event_report_request,
+    n_event_report_response,
     read_acceptance,
     read_rejection,
 )
 from cad_node.errors import AssociationRejected, PacsUnreachable
 from cad_node.settings import Destination, Source
+from cad_node.tls import TlsContext, close_tls, connect_tls, described
+from cad_node.tls_files import UnusableTlsFile
 
 MAX_CONTEXTS = 128  # odd IDs from 1 to 255, PS3.8 9.3.2.2
 
@@ -46,11 +56,13 @@ class Peer(NamedTuple):
     called_ae_title: str
     calling_ae_title: str
     timeout_s: float  # for the connection, and for each PDU on it
+    tls: TlsContext | None = None
 
     @classmethod
     def of(cls, to: Destination | Source, ae_title: str, timeout_s: float) -> "Peer":
         """The peer as it is configured; ae_title: the node's own, sent unless the peer is to see another."""
-        return cls(to.host, to.port, to.ae_title, to.calling_ae_title or ae_title, timeout_s)
+        tls = TlsContext(to.tls) if to.tls else None
+        return cls(to.host, to.port, to.ae_title, to.calling_ae_title or ae_title, timeout_s, tls)
 
     def __str__(self) -> str:
         return f"{self.called_ae_title} at {self.host}:{self.port}"
@@ -59,16 +71,20 @@ class Peer(NamedTuple):
 class Association:
     """An established association. A method that raises PacsUnreachable leaves it of no more use but to be closed."""
 
-    def __init__(self, peer: Peer, contexts: Sequence[Context]) -> None:
-        """Connect and negotiate. Raises PacsUnreachable, or AssociationRejected."""
+    def __init__(self, peer: Peer, contexts: Sequence[Context], scp_of: Collection[str] = ()) -> None:
+        """Connect and negotiate; scp_of: SOP classes of which we are the SCP. Raises PacsUnreachable, or AssociationRejected."""
         self._peer = peer
         self._message_id = 0
+        self._fragments: deque[tuple[int, int, bytes]] = deque()  # received, not yet part of a message
+        self._requests: deque[Message] = deque()  # of the peer, that came before its answer to ours
         with _translated(peer, "can't be reached"):
             self._socket = socket.create_connection((peer.host, peer.port), peer.timeout_s)
         try:
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # else each object waits for a delayed ACK
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _UNSENT_BYTES)  # what waits there eats up the answer's timeout
-            self._accepted, self._fragment_bytes = self._negotiate(contexts)
+            if peer.tls:
+                self._socket = _secured(self._socket, peer, peer.tls)
+            self._accepted, self._fragment_bytes = self._negotiate(contexts, scp_of)
         except BaseException:
             self._socket.close()
             raise
@@ -84,12 +100,32 @@ class Association:
 
     def store(self, context: Context, sop_instance_uid: str, dataset: BinaryIO) -> int:
         """C-STORE what is left to read in `dataset`, which is encoded as the context says; the status, PS3.7 9.1.1."""
-        context_id = self._accepted[context]
         command = c_store_request(context.sop_class_uid, sop_instance_uid, self._next_message_id())
-        self._send_fragment(context_id, COMMAND | LAST, command)
-        for is_last, fragment in dataset_fragments(dataset, self._fragment_bytes):
-            self._send_fragment(context_id, LAST if is_last else 0, fragment)
-        return self._read_status()
+        return self._ask(context, command, dataset)
+
+    def action(self, context: Context, sop_instance_uid: str, action_type_id: int, information: bytes) -> int:
+        """N-ACTION; the status, PS3.7 10.1.4."""
+        command = n_action_request(context.sop_class_uid, sop_instance_uid, action_type_id, self._next_message_id())
+        return self._ask(context, command, BytesIO(information))
+
+    def event_report(self, context: Context, sop_instance_uid: str, event_type_id: int, information: bytes) -> int:
+        """N-EVENT-REPORT; the status, PS3.7 10.1.1."""
+        command = n_event_report_request(context.sop_class_uid, sop_instance_uid, event_type_id, self._next_message_id())
+        return self._ask(context, command, BytesIO(information))
+
+    def await_request(self, timeout_s: float) -> Message:
+        """What the peer asks of us. Raises PacsUnreachable, also when it doesn't ask anything for `timeout_s`."""
+        self._socket.settimeout(timeout_s)
+        while not self._requests:
+            message = self._read_message()
+            if message.is_request:
+                self._requests.append(message)
+        self._socket.settimeout(self._peer.timeout_s)
+        return self._requests.popleft()
+
+    def answer_event_report(self, request: Message, status: int) -> None:
+        """Answer what await_request gave."""
+        self._send_fragment(request.context_id, COMMAND | LAST, n_event_report_response(request, status))
 
     def release(self) -> None:
         """End the association in order, as far as the peer plays along."""
@@ -98,7 +134,7 @@ class Association:
             self._send(struct.pack(">BxL4x", _RELEASE_RQ, 4))
             while self._read_pdu()[0] != _RELEASE_RP:
                 pass
-        self._socket.close()
+        close_tls(self._socket)
 
     def abort(self) -> None:
         """End the association at once, as after a PacsUnreachable."""
@@ -107,10 +143,10 @@ class Association:
             self._send(struct.pack(">BxL4x", _ABORT, 4))
         self._socket.close()
 
-    def _negotiate(self, contexts: Sequence[Context]) -> tuple[dict[Context, int], int]:
+    def _negotiate(self, contexts: Sequence[Context], scp_of: Collection[str]) -> tuple[dict[Context, int], int]:
         """The accepted contexts with their IDs, and how many bytes of a message go into one PDU."""
         proposed = {2 * index + 1: context for index, context in enumerate(contexts)}
-        self._send(associate_request(self._peer.called_ae_title, self._peer.calling_ae_title, proposed))
+        self._send(associate_request(self._peer.called_ae_title, self._peer.calling_ae_title, proposed, scp_of))
         pdu_type, pdu = self._read_pdu()
         with _translated(self._peer, "answers the association request with what isn't DICOM"):
             if pdu_type == _ASSOCIATE_RJ:
@@ -130,24 +166,47 @@ class Association:
         length = len(fragment)
         self._send(struct.pack(">BxLLBB", _DATA, length + 6, length + 2, context_id, control) + fragment)
 
+    def _ask(self, context: Context, command: bytes, dataset: BinaryIO) -> int:
+        """Send a request with its data set; the status of its response."""
+        context_id = self._accepted[context]
+        self._send_fragment(context_id, COMMAND | LAST, command)
+        for is_last, fragment in dataset_fragments(dataset, self._fragment_bytes):
+            self._send_fragment(context_id, LAST if is_last else 0, fragment)
+        return self._read_status()
+
     def _read_status(self) -> int:
         with _translated(self._peer, "answers with what isn't a response to the request"):
-            elements = command_elements(self._read_command())
-            answered = int.from_bytes(elements[MESSAGE_ID_ANSWERED], "little")
+            while (response := self._read_message()).is_request:
+                self._requests.append(response)
+            answered = response.number(MESSAGE_ID_ANSWERED)
             if answered != self._message_id:
                 raise ValueError(f"message {answered} answered, {self._message_id} sent")
-            return int.from_bytes(elements[STATUS], "little")
+            return response.number(STATUS)
 
-    def _read_command(self) -> bytes:
-        command = b""
+    def _read_message(self) -> Message:
+        """The next response, or the next request with its data set. Data sets of responses say nothing that we need."""
+        command, dataset = bytearray(), bytearray()
         while True:
+            context_id, control, fragment = self._next_fragment()
+            if not control & COMMAND and not command:
+                continue  # of a response's data set
+            (command if control & COMMAND else dataset).extend(fragment)
+            if len(command) + len(dataset) > _LARGEST_READ:
+                raise PacsUnreachable(f"{self._peer} sends a message of more than {_LARGEST_READ} bytes")
+            if control & LAST:
+                with _translated(self._peer, "sends a command set that can't be read"):
+                    message = Message(context_id, command_elements(bytes(command)), bytes(dataset))
+                    if not control & COMMAND or not message.is_request or message.number(DATA_SET_TYPE) == NO_DATA_SET:
+                        return message
+
+    def _next_fragment(self) -> tuple[int, int, bytes]:
+        while not self._fragments:
             pdu_type, pdu = self._read_pdu()
             if pdu_type != _DATA:
                 raise PacsUnreachable(f"{self._peer} ended the association before it answered")
-            for is_last, fragment in command_fragments(pdu):
-                command += fragment
-                if is_last:
-                    return command
+            with _translated(self._peer, "sends what isn't a message"):
+                self._fragments.extend(fragments(pdu))
+        return self._fragments.popleft()
 
     def _send(self, pdu: bytes) -> None:
         with _translated(self._peer, "was lost while sending"):
@@ -176,6 +235,15 @@ class Association:
         return bytes(received)
 
 
+def _secured(connection: socket.socket, peer: Peer, tls: TlsContext) -> socket.socket:
+    try:
+        context = tls.current()
+    except UnusableTlsFile as exc:
+        raise PacsUnreachable(f"{peer} can't be called over TLS: {exc}") from exc
+    with _translated(peer, "makes no secure connection"):
+        return connect_tls(connection, context, peer.host, peer.timeout_s)
+
+
 @contextmanager
 def _translated(peer: Peer, what: str) -> Iterator[None]:
     """Trouble on the wire, or bytes that make no sense, as PacsUnreachable."""
@@ -184,6 +252,6 @@ def _translated(peer: Peer, what: str) -> Iterator[None]:
     except TimeoutError as exc:
         raise PacsUnreachable(f"{peer} {what}: no answer within {peer.timeout_s:g} s") from exc
     except OSError as exc:
-        raise PacsUnreachable(f"{peer} {what}: {exc.strerror or exc}") from exc
+        raise PacsUnreachable(f"{peer} {what}: {described(exc)}") from exc
     except (ValueError, KeyError) as exc:
         raise PacsUnreachable(f"{peer} {what}: {exc}") from exc

@@ -1,7 +1,7 @@
-"""The bytes of what a Storage SCU says and hears: association requests, C-ECHO and C-STORE commands, PDVs."""
+"""The bytes of what an SCU says and hears: association requests, the commands of C-ECHO, C-STORE, N-ACTION and N-EVENT-REPORT, PDVs."""
 
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import BinaryIO, NamedTuple
 
 from pydicom.uid import UID
@@ -11,17 +11,23 @@ from pynetdicom.pdu_primitives import (
     ImplementationClassUIDNotification,
     ImplementationVersionNameNotification,
     MaximumLengthNotification,
+    SCP_SCU_RoleSelectionNegotiation,
 )
 from pynetdicom.presentation import build_context
 
 from cad_node.implementation import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
 COMMAND, LAST = 0x01, 0x02  # message control header, PS3.8 E.2
-MESSAGE_ID_ANSWERED, STATUS = 0x0120, 0x0900  # elements of group 0000, PS3.7 E.1
+COMMAND_FIELD, MESSAGE_ID, MESSAGE_ID_ANSWERED = 0x0100, 0x0110, 0x0120  # elements of group 0000, PS3.7 E.1
+DATA_SET_TYPE, STATUS, EVENT_TYPE_ID = 0x0800, 0x0900, 0x1002
+AFFECTED_SOP_CLASS, AFFECTED_SOP_INSTANCE = 0x0002, 0x1000
+N_EVENT_REPORT_RQ = 0x0100
+NO_DATA_SET = 0x0101
 
 _APPLICATION_CONTEXT = UID("1.2.840.10008.3.1.1.1")  # PS3.7 A.2.1
 _LARGEST_RECEIVED = 16_384  # bytes of a PDU that we take: responses are small
 _REJECTED_FOR_GOOD = 1  # PS3.8 9.3.4
+_WITH_DATA_SET = 0x0000  # any value but NO_DATA_SET
 
 
 class Context(NamedTuple):
@@ -36,13 +42,29 @@ class Acceptance(NamedTuple):
     largest_pdu_bytes: int  # 0: no limit
 
 
+class Message(NamedTuple):
+    """What the peer says: a response, or a request of its own."""
+
+    context_id: int
+    command: Mapping[int, bytes]  # element number -> value
+    dataset: bytes
+
+    @property
+    def is_request(self) -> bool:
+        return not self.number(COMMAND_FIELD) & 0x8000  # PS3.7 E.1: the bit of responses
+
+    def number(self, element: int) -> int:
+        """An element's value. Raises KeyError where it is absent."""
+        return int.from_bytes(self.command[element], "little")
+
+
 class Rejection(NamedTuple):
     for_good: bool
     reason: str
 
 
-def associate_request(called_ae_title: str, calling_ae_title: str, proposed: Mapping[int, Context]) -> bytes:
-    """A-ASSOCIATE-RQ. proposed: by presentation context ID."""
+def associate_request(called_ae_title: str, calling_ae_title: str, proposed: Mapping[int, Context], scp_of: Collection[str] = ()) -> bytes:
+    """A-ASSOCIATE-RQ. proposed: by presentation context ID; scp_of: SOP classes of which we are the SCP, PS3.7 D.3.3.4."""
     request = A_ASSOCIATE()
     request.application_context_name = _APPLICATION_CONTEXT
     request.calling_ae_title, request.called_ae_title = calling_ae_title, called_ae_title
@@ -60,7 +82,7 @@ def associate_request(called_ae_title: str, calling_ae_title: str, proposed: Map
     length.maximum_length_received = _LARGEST_RECEIVED
     implementation.implementation_class_uid = UID(IMPLEMENTATION_CLASS_UID)
     version.implementation_version_name = IMPLEMENTATION_VERSION_NAME
-    request.user_information = [length, implementation, version]
+    request.user_information = [length, implementation, version, *map(_scp_role, scp_of)]
     return A_ASSOCIATE_RQ(request).encode()
 
 
@@ -93,22 +115,59 @@ def read_rejection(pdu: bytes) -> Rejection:
 def c_echo_request(sop_class_uid: str, message_id: int) -> bytes:
     """The command set of a C-ECHO-RQ, PS3.7 9.3.5.1."""
     return _command(
-        (0x0002, _uid(sop_class_uid)),
-        (0x0100, struct.pack("<H", 0x0030)),  # C-ECHO-RQ
-        (0x0110, struct.pack("<H", message_id)),
-        (0x0800, struct.pack("<H", 0x0101)),  # no dataset follows
+        (AFFECTED_SOP_CLASS, _uid(sop_class_uid)),
+        (COMMAND_FIELD, _short(0x0030)),
+        (MESSAGE_ID, _short(message_id)),
+        (DATA_SET_TYPE, _short(NO_DATA_SET)),
     )
 
 
 def c_store_request(sop_class_uid: str, sop_instance_uid: str, message_id: int) -> bytes:
     """The command set of a C-STORE-RQ, PS3.7 9.3.1.1."""
     return _command(
-        (0x0002, _uid(sop_class_uid)),
-        (0x0100, struct.pack("<H", 0x0001)),  # C-STORE-RQ
-        (0x0110, struct.pack("<H", message_id)),
-        (0x0700, struct.pack("<H", 0x0000)),  # medium priority
-        (0x0800, struct.pack("<H", 0x0000)),  # a dataset follows
-        (0x1000, _uid(sop_instance_uid)),
+        (AFFECTED_SOP_CLASS, _uid(sop_class_uid)),
+        (COMMAND_FIELD, _short(0x0001)),
+        (MESSAGE_ID, _short(message_id)),
+        (0x0700, _short(0x0000)),  # medium priority
+        (DATA_SET_TYPE, _short(_WITH_DATA_SET)),
+        (AFFECTED_SOP_INSTANCE, _uid(sop_instance_uid)),
+    )
+
+
+def n_action_request(sop_class_uid: str, sop_instance_uid: str, action_type_id: int, message_id: int) -> bytes:
+    """The command set of an N-ACTION-RQ, PS3.7 10.3.4.1."""
+    return _command(
+        (0x0003, _uid(sop_class_uid)),
+        (COMMAND_FIELD, _short(0x0130)),
+        (MESSAGE_ID, _short(message_id)),
+        (DATA_SET_TYPE, _short(_WITH_DATA_SET)),
+        (0x1001, _uid(sop_instance_uid)),
+        (0x1008, _short(action_type_id)),
+    )
+
+
+def n_event_report_request(sop_class_uid: str, sop_instance_uid: str, event_type_id: int, message_id: int) -> bytes:
+    """The command set of an N-EVENT-REPORT-RQ, PS3.7 10.3.1.1."""
+    return _command(
+        (AFFECTED_SOP_CLASS, _uid(sop_class_uid)),
+        (COMMAND_FIELD, _short(N_EVENT_REPORT_RQ)),
+        (MESSAGE_ID, _short(message_id)),
+        (DATA_SET_TYPE, _short(_WITH_DATA_SET)),
+        (AFFECTED_SOP_INSTANCE, _uid(sop_instance_uid)),
+        (EVENT_TYPE_ID, _short(event_type_id)),
+    )
+
+
+def n_event_report_response(request: Message, status: int) -> bytes:
+    """The command set of an N-EVENT-REPORT-RSP, PS3.7 10.3.1.2. Raises KeyError if the request isn't whole."""
+    return _command(
+        (AFFECTED_SOP_CLASS, request.command[AFFECTED_SOP_CLASS]),
+        (COMMAND_FIELD, _short(N_EVENT_REPORT_RQ | 0x8000)),
+        (MESSAGE_ID_ANSWERED, request.command[MESSAGE_ID]),
+        (DATA_SET_TYPE, _short(NO_DATA_SET)),
+        (STATUS, _short(status)),
+        (AFFECTED_SOP_INSTANCE, request.command[AFFECTED_SOP_INSTANCE]),
+        (EVENT_TYPE_ID, request.command[EVENT_TYPE_ID]),
     )
 
 
@@ -124,15 +183,14 @@ def command_elements(command: bytes) -> dict[int, bytes]:
     return elements
 
 
-def command_fragments(pdu: bytes) -> Iterator[tuple[bool, bytes]]:
-    """(is last, fragment) of each PDV of a P-DATA-TF PDU that belongs to a command. Raises ValueError if it is cut off."""
+def fragments(pdu: bytes) -> Iterator[tuple[int, int, bytes]]:
+    """(presentation context ID, message control header, fragment) of each PDV of a P-DATA-TF PDU. Raises ValueError if it is cut off."""
     offset = 6
     while offset < len(pdu):
         if len(pdu) < offset + 6:
             raise ValueError("a P-DATA-TF PDU ends within a header")
-        length, _, control = struct.unpack_from(">LBB", pdu, offset)
-        if control & COMMAND:
-            yield bool(control & LAST), pdu[offset + 6 : offset + 4 + length]
+        length, context_id, control = struct.unpack_from(">LBB", pdu, offset)
+        yield context_id, control, pdu[offset + 6 : offset + 4 + length]
         offset += 4 + max(length, 2)
 
 
@@ -151,6 +209,16 @@ def _command(*elements: tuple[int, bytes]) -> bytes:
     """A command set in Implicit VR Little Endian with its group length, PS3.7 6.3.1."""
     command = b"".join(struct.pack("<HHL", 0x0000, element, len(value)) + value for element, value in elements)
     return struct.pack("<HHLL", 0x0000, 0x0000, 4, len(command)) + command
+
+
+def _scp_role(sop_class_uid: str) -> SCP_SCU_RoleSelectionNegotiation:
+    role = SCP_SCU_RoleSelectionNegotiation()
+    role.sop_class_uid, role.scu_role, role.scp_role = UID(sop_class_uid), False, True
+    return role
+
+
+def _short(value: int) -> bytes:
+    return struct.pack("<H", value)
 
 
 def _uid(value: str) -> bytes:
