@@ -5,7 +5,11 @@ import threading
 from cad_node.app.start import now, open_store, usable_models
 from cad_node.poller import poll
 from cad_node.receive.completeness import settle_complete_studies
-from cad_node.receive.scp import StorageScp
+from cad_node.receive.index_queue import IndexQueue
+from cad_node.receive.instance import Intake
+from cad_node.receive.listener import Listener
+from cad_node.receive.recovery import index_what_was_left
+from cad_node.receive.storage import Storage
 from cad_node.settings import Settings
 from cad_node.store.files import Spool
 
@@ -16,7 +20,6 @@ def run_scp(settings: Settings, stop: threading.Event) -> None:
     manifests = [folder.manifest for folder in usable_models(settings)]
     tell_refusals = any("refusal" in destination.objects for destination in settings.destinations.values())
     spool = Spool(settings.spool_dir, settings.scp.min_free_mb)
-    spool.clear_temporary()
 
     def settle() -> bool:
         store.jobs.lose_expired(now(), settings.queue.max_attempts)
@@ -24,5 +27,8 @@ def run_scp(settings: Settings, stop: threading.Event) -> None:
         settled = settle_complete_studies(store.studies, manifests, settings.completeness, now(), tell_refusals=tell_refusals)
         return bool(settled)
 
-    with StorageScp(settings.scp, settings.node.ae_title, spool, store.studies, now):
-        poll(settle, settings.queue.poll_s, stop)
+    with IndexQueue(store.studies) as index:
+        index_what_was_left(spool, index, now)
+        storage = Storage(Intake(spool, index, now), index, store.studies, now)
+        with Listener(settings.scp, settings.node.ae_title, storage):
+            poll(settle, settings.queue.poll_s, stop)

@@ -1,61 +1,145 @@
-"""One received instance: checked, stored, indexed. Knows nothing of the network."""
+"""One received instance: collected, checked, stored, handed to the index. Knows nothing of the network."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
 from datetime import datetime
 
+from cad_node.errors import CadNodeError
 from cad_node.log import get_logger
+from cad_node.receive.c_store import StoreCommand
 from cad_node.receive.header import Header, read_header
+from cad_node.receive.index_queue import Arrived, IndexQueue
 from cad_node.receive.part10 import file_head
 from cad_node.receive.presentation import IMAGE_CLASSES
-from cad_node.receive.statuses import MismatchedDataset
-from cad_node.store.files import OutOfSpace, Placed, Spool, check_uid
-from cad_node.store.studies import ReceivedInstance, Studies
+from cad_node.receive.statuses import SUCCESS, MismatchedDataset, StoreStatus, status_of
+from cad_node.store.files import CONFLICT, ArrivingFile, OutOfSpace, Spool, check_uid
 
 log = get_logger()
 
+_COLLECTED_BYTES = 1 << 20  # an image is written at once; what is larger goes to the disk in such pieces
+_BEYOND_BYTES = (1 << 17) + 16  # the most that is asked room for: a PDU, and the header of the next
 
-@dataclass(frozen=True, slots=True)
-class StoreRequest:
-    """What a C-STORE request says, and its data set as it was sent."""
-
-    sop_class_uid: str
-    sop_instance_uid: str
-    transfer_syntax_uid: str
-    calling_ae_title: str
-    dataset: bytes
+Placed = Callable[[Header, int], None]  # an instance is stored: its header, and the index's ticket
 
 
-def receive_instance(request: StoreRequest, spool: Spool, studies: Studies, now: datetime) -> str:
-    """Check, store and index one instance; on return both file and row are durable. Returns its Study Instance UID.
+class Intake:
+    """Where instances come in, from whatever association."""
 
-    Raises the errors of statuses.STORE_STATUSES; the instance isn't in the index then.
-    """
-    header = read_header(request.dataset, request.transfer_syntax_uid)
-    _check_identity(request, header)
-    if not spool.has_room():
-        raise OutOfSpace("less free space than scp.min_free_mb; free some, then send it again")
-    head = file_head(header.sop_class_uid, header.sop_instance_uid, request.transfer_syntax_uid, request.calling_ae_title)
-    placed = spool.place(header.study_instance_uid, header.series_instance_uid, header.sop_instance_uid, (head, request.dataset))
-    received = _received(request, header, placed, is_result=_is_result(header, studies))
-    if received.is_result:
-        log.debug("instance.is_result", sop_instance_uid=header.sop_instance_uid, study=header.study_instance_uid)
-    studies.index(received, now)  # no new row: the instance was there already, the same
-    return header.study_instance_uid
+    def __init__(self, spool: Spool, index: IndexQueue, clock: Callable[[], datetime]) -> None:
+        self._spool, self._index, self._clock = spool, index, clock
 
+    def begin(self, command: StoreCommand, placed: Placed) -> "IncomingInstance":
+        """A data set is about to come. placed: is called once it is stored."""
+        return IncomingInstance(command, self._spool, self, placed)
 
-def _check_identity(request: StoreRequest, header: Header) -> None:
-    check_uid("Study Instance UID", header.study_instance_uid)
-    check_uid("Series Instance UID", header.series_instance_uid)
-    check_uid("SOP Class UID", header.sop_class_uid)
-    check_uid("SOP Instance UID", header.sop_instance_uid)
-    if header.sop_class_uid != request.sop_class_uid:
-        raise MismatchedDataset(f"instance {header.sop_instance_uid}: its SOP Class UID {header.sop_class_uid} isn't that of the command")
-    if header.sop_instance_uid != request.sop_instance_uid:
-        raise MismatchedDataset(f"instance {header.sop_instance_uid}: its SOP Instance UID isn't that of the command")
+    def store(self, file: ArrivingFile, header: Header, command: StoreCommand) -> int:
+        """Place a written file, and have it indexed; the ticket to wait for. Raises UidTaken, OutOfSpace, CadNodeError."""
+        placed = self._spool.place(file, header.study_instance_uid, header.series_instance_uid, header.sop_instance_uid)
+        arrived = Arrived(header, command.transfer_syntax_uid, placed.path, file.path, self._clock(), may_be_result(header))
+        return self._index.index_now(arrived) if placed.outcome is CONFLICT else self._index.put(arrived)
 
 
-def _is_result(header: Header, studies: Studies) -> bool:
-    """Whether the instance was made from images and so is never analysed, nor reopens its study.
+class IncomingInstance:
+    """A Sink: the data set of one C-STORE request, in memory while it is small."""
+
+    def __init__(self, command: StoreCommand, spool: Spool, intake: Intake, placed: Placed) -> None:
+        self._command, self._spool, self._intake, self._placed = command, spool, intake, placed
+        self._collected = memoryview(bytearray(_COLLECTED_BYTES + _BEYOND_BYTES))
+        self._size = 0  # bytes in `_collected`
+        self._written = 0  # bytes of the data set in the file
+        self._file: ArrivingFile | None = None
+        self._trouble: Exception | None = None
+
+    def room(self, size: int) -> memoryview:
+        if self._size + size > len(self._collected):
+            self._write()
+        return self._collected[self._size :]
+
+    def take(self, size: int) -> None:
+        self._size += size
+
+    def write(self, dataset: bytes) -> None:
+        """Take a data set that is in memory already."""
+        for start in range(0, len(dataset), _COLLECTED_BYTES):
+            piece = dataset[start : start + _COLLECTED_BYTES]
+            self.room(len(piece))[: len(piece)] = piece
+            self.take(len(piece))
+
+    def finish(self) -> StoreStatus:
+        """Check and store what has come. Whatever goes wrong is a status: other instances of the association live on."""
+        try:
+            if self._trouble:
+                raise self._trouble
+            self._store()
+        except Exception as error:  # noqa: BLE001 - one bad instance must not cost its neighbours
+            self.abandon()
+            return self._refusal(error)
+        return SUCCESS
+
+    def abandon(self) -> None:
+        if self._file:
+            self._file.discard()
+            self._file = None
+
+    def _store(self) -> None:
+        header = self._header()
+        _check_identity(self._command, header)
+        if not self._spool.has_room(self._size):
+            raise OutOfSpace("less free space than scp.min_free_mb; free some, then send it again")
+        self._write()
+        file, self._file = self._file, None
+        assert file is not None
+        try:
+            ticket = self._intake.store(file, header, self._command)
+        except BaseException:
+            file.discard()
+            raise
+        self._placed(header, ticket)
+
+    def _header(self) -> Header:
+        file, head_bytes = self._file, len(self._head())
+        if file is None:
+            return read_header(self._collected[: self._size], self._command.transfer_syntax_uid)
+        self._write()
+        beginning = file.read_at(head_bytes, _COLLECTED_BYTES)
+        return read_header(
+            beginning, self._command.transfer_syntax_uid, self._written, lambda offset, size: file.read_at(head_bytes + offset, size)
+        )
+
+    def _write(self) -> None:
+        """Empty the memory into the file. Trouble is kept for the end: the rest of the data set has to be read all the same."""
+        if self._trouble is None:
+            try:
+                self._write_collected()
+            except (CadNodeError, OSError) as error:
+                self._trouble = error
+        self._size = 0
+
+    def _write_collected(self) -> None:
+        head = b""
+        if self._file is None:
+            if not self._spool.has_room(self._size):
+                raise OutOfSpace("less free space than scp.min_free_mb; free some, then send it again")
+            self._file, head = self._spool.arriving(), self._head()
+        self._file.write(head, self._collected[: self._size])
+        self._written += self._size
+
+    def _head(self) -> bytes:
+        command = self._command
+        return file_head(command.sop_class_uid, command.sop_instance_uid, command.transfer_syntax_uid, command.calling_ae_title)
+
+    def _refusal(self, error: Exception) -> StoreStatus:
+        """The status that answers `error`, PS3.4 Table B.2-1; the reason goes to the log."""
+        status = status_of(error)
+        refusal = {"status": f"0x{status.code:04X}", "calling_ae_title": self._command.calling_ae_title}
+        if isinstance(error, CadNodeError):
+            log.warning("instance.refused", reason=str(error), **refusal)
+        else:
+            log.error("instance.failed", exc_info=error, **refusal)
+        return status
+
+
+def may_be_result(header: Header) -> bool | None:
+    """Whether the instance was made from images and so is never analysed, nor reopens its study; None: if this node made it.
 
     Not only what this node made: a report or a segmentation of any origin, and images that other CAD systems made. An image
     that is ORIGINAL stays input, whatever workstation or router has added itself as processing equipment; it isn't looked up
@@ -66,19 +150,15 @@ def _is_result(header: Header, studies: Studies) -> bool:
     pixels = next(iter(header.index.get("ImageType", ())), "")  # value 1: Pixel Data Characteristics, PS3.3 C.7.6.1.1.2
     if pixels == "ORIGINAL":
         return False
-    return (pixels == "DERIVED" and header.names_processing) or studies.is_own_result(header.sop_instance_uid)
+    return True if pixels == "DERIVED" and header.names_processing else None
 
 
-def _received(request: StoreRequest, header: Header, placed: Placed, is_result: bool) -> ReceivedInstance:
-    return ReceivedInstance(
-        study_instance_uid=header.study_instance_uid,
-        series_instance_uid=header.series_instance_uid,
-        sop_instance_uid=header.sop_instance_uid,
-        sop_class_uid=header.sop_class_uid,
-        transfer_syntax_uid=request.transfer_syntax_uid,
-        modality=header.modality,
-        path=placed.path,
-        sha256=placed.sha256,
-        header=dict(header.index),
-        is_result=is_result,
-    )
+def _check_identity(command: StoreCommand, header: Header) -> None:
+    check_uid("Study Instance UID", header.study_instance_uid)
+    check_uid("Series Instance UID", header.series_instance_uid)
+    check_uid("SOP Class UID", header.sop_class_uid)
+    check_uid("SOP Instance UID", header.sop_instance_uid)
+    if header.sop_class_uid != command.sop_class_uid:
+        raise MismatchedDataset(f"instance {header.sop_instance_uid}: its SOP Class UID {header.sop_class_uid} isn't that of the command")
+    if header.sop_instance_uid != command.sop_instance_uid:
+        raise MismatchedDataset(f"instance {header.sop_instance_uid}: its SOP Instance UID isn't that of the command")

@@ -21,7 +21,7 @@ class StoreStatus(NamedTuple):
     comment: str  # Error Comment (0000,0902): LO, 64 characters at most, never anything of a patient
 
 
-SUCCESS = 0x0000
+SUCCESS = StoreStatus(0x0000, "")
 
 # PS3.4 Table B.2-1: A7xx out of resources, A9xx data set doesn't match SOP class, Cxxx cannot understand.
 # Senders try again after A7xx and give up after Cxxx: whatever may pass, such as a database that is away, is out of resources.

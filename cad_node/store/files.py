@@ -9,12 +9,12 @@ import shutil
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from enum import Enum, auto
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from cad_node.errors import CadNodeError
+from cad_node.store.room import Room
 
 
 class OutOfSpace(CadNodeError):
@@ -36,56 +36,147 @@ class Placement(Enum):
 NEW, SAME, CONFLICT = Placement
 
 _TEMPORARY = ".tmp"  # suffix
+_LOCK = "lock"
 _META_START = 144  # bytes: preamble, prefix and the element that says how long the File Meta Information is
 
 
-@dataclass(frozen=True, slots=True)
-class Placed:
+class Placed(NamedTuple):
     path: Path
-    sha256: str
     outcome: Placement
 
 
 class Spool:
-    """The folder of received instances: instances/<study>/<series>/<SOP instance>.dcm, conflicts/ and tmp/."""
+    """The folder of received instances: instances/<study>/<series>/<SOP instance>.dcm, conflicts/, and arriving/.
+
+    Each process has a folder of its own in arriving/, locked while it lives. A file is written there first and then gets its
+    final name as well; the first name goes when the index knows the instance. So what a dead process leaves in its folder is
+    either half-written, and nobody was told that it exists, or placed and perhaps not indexed.
+    """
 
     def __init__(self, root: Path, min_free_mb: int) -> None:
         self._root = root.resolve()  # stored paths hold wherever a process is started
-        self._min_free_bytes = min_free_mb * 1_000_000
-        self._temporary = self._root / "tmp"
+        self._room = Room(self._root, min_free_mb * 1_000_000)
         self._conflicts = self._root / "conflicts"
-        for folder in (self._temporary, self._conflicts):
+        self._own = self._root / "arriving" / uuid.uuid4().hex
+        locked = self._own.with_name(f".{self._own.name}")  # nobody looks there until it is locked
+        for folder in (self._conflicts, locked):
             _make_folder(folder)
+        self._lock = (locked / _LOCK).open("xb")
+        fcntl.flock(self._lock, fcntl.LOCK_EX)
+        locked.rename(self._own)
+        _sync_folder(self._own.parent)
+        self._own_descriptor = os.open(self._own, os.O_RDONLY | os.O_DIRECTORY)
 
-    def has_room(self) -> bool:
-        """Whether the free space is above the configured floor."""
-        return shutil.disk_usage(self._root).free >= self._min_free_bytes
+    def close(self) -> None:
+        """Give up this process's folder in arriving/; what lies there is the next one's to take over."""
+        os.close(self._own_descriptor)
+        self._lock.close()
 
-    def place(self, study_uid: str, series_uid: str, sop_uid: str, content: bytes | Iterable[bytes]) -> Placed:
-        """Store one instance's file under its UIDs; it is durable on return.
+    def has_room(self, size_bytes: int = 0) -> bool:
+        """Whether the free space is above the configured floor, with `size_bytes` more."""
+        return self._room.has_room(size_bytes)
+
+    def arriving(self) -> "ArrivingFile":
+        """A new file to be written. Raises OutOfSpace."""
+        with _out_of_space_named(self._own):
+            return ArrivingFile(self._own / f"{uuid.uuid4().hex}.dcm")
+
+    def place(self, file: "ArrivingFile", study_uid: str, series_uid: str, sop_uid: str) -> Placed:
+        """Store a written file under its UIDs; it is durable on return, and its first name stays until forget().
 
         The first content of a UID stays: a second one is kept in conflicts/, never in its place. Which of them has the UID is the
         index's to say: the first may be a dead process's that never came so far. Two processes may place the
         same UID at once, the file system decides which is first.
         Raises InvalidUid, OutOfSpace.
         """
+        final = self.path_of(study_uid, series_uid, sop_uid)
+        with _out_of_space_named(final):
+            file.sync()
+            if _link(file.path, final, self._own_descriptor):
+                return Placed(final, NEW)
+            content_sha256 = _data_set_sha256(file.path)
+            if content_sha256 == _data_set_sha256(final):
+                return Placed(final, SAME)
+            aside = self._conflicts / f"{sop_uid}.{content_sha256[:16]}.dcm"
+            _link(file.path, aside, self._own_descriptor)
+            return Placed(aside, CONFLICT)
+
+    def path_of(self, study_uid: str, series_uid: str, sop_uid: str) -> Path:
+        """Where an instance lies. Raises InvalidUid."""
         for name, uid in (("Study Instance UID", study_uid), ("Series Instance UID", series_uid), ("SOP Instance UID", sop_uid)):
             check_uid(name, uid)
-        final = self._root / "instances" / study_uid / series_uid / f"{sop_uid}.dcm"
-        with _out_of_space_named(final), _temporary_file(self._temporary, content) as (temporary, sha256):
-            _make_folder(final.parent)
-            if _link(temporary, final):
-                return Placed(final, sha256, NEW)
-            content_sha256 = _data_set_sha256(temporary)
-            if content_sha256 == _data_set_sha256(final):
-                return Placed(final, _sha256_of(final), SAME)
-            aside = self._conflicts / f"{sop_uid}.{content_sha256[:16]}.dcm"
-            new = _link(temporary, aside)
-            return Placed(aside, sha256 if new else _sha256_of(aside), CONFLICT)
+        return self._root / "instances" / study_uid / series_uid / f"{sop_uid}.dcm"
 
-    def clear_temporary(self) -> None:
-        """Remove what a killed process left half-written."""
-        clear_temporary(self._temporary)
+    def left_behind(self) -> Iterator[Path]:
+        """The files in arriving/ that dead processes placed; what they hadn't finished is removed.
+
+        The caller sees to it that each is indexed, and forgets it; folders that are empty go.
+        """
+        for folder in (self._root / "arriving").iterdir():
+            if folder == self._own or folder.name.startswith(".") or not _is_abandoned(folder):
+                continue
+            for path in sorted(folder.glob("*.dcm")):
+                if path.stat().st_nlink > 1:
+                    yield path
+                else:
+                    path.unlink()
+            if not any(folder.glob("*.dcm")):
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+class ArrivingFile:
+    """A file that is being received."""
+
+    __slots__ = ("_descriptor", "path", "size")
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.size = 0  # bytes
+        self._descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600)
+
+    def write(self, *chunks: bytes | memoryview) -> None:
+        """Append. Raises OutOfSpace."""
+        with _out_of_space_named(self.path):
+            written = os.writev(self._descriptor, chunks)
+            wanted = sum(map(len, chunks))
+            self.size += written
+            rest = memoryview(b"".join(chunks)) if written < wanted else memoryview(b"")
+            while written < wanted:  # a disk that is nearly full takes a part, and then says so
+                more = os.write(self._descriptor, rest[written:])
+                self.size += more
+                written += more
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        """What is written there."""
+        return os.pread(self._descriptor, size, offset)
+
+    def sync(self) -> None:
+        """Make the content durable, and close."""
+        try:
+            os.fsync(self._descriptor)
+        finally:
+            self._close()
+
+    def discard(self) -> None:
+        """Nothing of it stays under this name."""
+        self._close()
+        forget(self.path)
+
+    def _close(self) -> None:
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+
+def forget(arriving: Path) -> None:
+    """Remove a file's name in arriving/: it is indexed, or isn't wanted."""
+    arriving.unlink(missing_ok=True)
+
+
+def sha256_of(path: Path) -> str:
+    """Of a whole file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write_durably(path: Path, content: bytes) -> str:
@@ -148,20 +239,36 @@ def _write(file: BinaryIO, chunks: Iterable[bytes]) -> str:
     return digest.hexdigest()
 
 
-def _link(temporary: Path, final: Path) -> bool:
-    """Give the file its final name unless the name is taken; True: given. Durable either way."""
+def _link(arriving: Path, final: Path, arriving_folder: int) -> bool:
+    """Give a file its final name as well unless the name is taken; True: given. Durable either way, and so is its first name."""
+    given = _link_once(arriving, final)
+    _sync_folder(final.parent)  # also where the name was taken: its process may not have come so far
+    os.fsync(arriving_folder)
+    return given
+
+
+def _link_once(arriving: Path, final: Path) -> bool:
+    while True:
+        try:
+            os.link(arriving, final)
+        except FileExistsError:
+            return False
+        except FileNotFoundError:  # the first of its series; or its folder is being removed
+            _make_folder(final.parent)
+        else:
+            return True
+
+
+def _is_abandoned(folder: Path) -> bool:
+    """Whether the process that the folder belongs to is gone."""
     try:
-        os.link(temporary, final)
-    except FileExistsError:
+        with (folder / _LOCK).open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
         return False
-    finally:
-        _sync_folder(final.parent)  # also where the name was taken: its process may not have come so far
+    except FileNotFoundError:
+        return True
     return True
-
-
-def _sha256_of(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _data_set_sha256(path: Path) -> str:

@@ -19,7 +19,11 @@ from pynetdicom import AE, evt
 from pynetdicom.association import Association
 from pynetdicom.dimse_primitives import C_STORE
 
-from cad_node.receive.scp import StorageScp
+from cad_node.receive.index_queue import IndexQueue
+from cad_node.receive.instance import Intake
+from cad_node.receive.listener import Listener
+from cad_node.receive.recovery import index_what_was_left
+from cad_node.receive.storage import Storage
 from cad_node.settings import Scp
 from cad_node.store.database import Database
 from cad_node.store.files import Spool
@@ -32,7 +36,7 @@ ECHO = "1.2.840.10008.1.1"
 
 @dataclass(frozen=True, slots=True)
 class FrontDoor:
-    scp: StorageScp
+    scp: Listener
     port: int
     folder: Path
     studies: Studies
@@ -67,17 +71,24 @@ class FrontDoor:
 
 
 @contextmanager
-def opened_front_door(folder: Path, **settings: int) -> Iterator[FrontDoor]:
-    """A Storage SCP over a spool and a new SQLite database in `folder`; settings: those of Scp that differ."""
+def opened_front_door(folder: Path, *, fast: bool = True, **settings: int) -> Iterator[FrontDoor]:
+    """A listener over a spool and a new SQLite database in `folder`; settings: those of Scp that differ.
+
+    fast: False has pynetdicom serve the associations as it comes.
+    """
     folder.mkdir(exist_ok=True)
     url = f"sqlite:///{folder / 'node.db'}"
     upgrade(url)
     database = Database(url)
     scp_settings = Scp(host="127.0.0.1", port=0, **{"min_free_mb": 0} | settings)
     studies = Studies(database)
-    scp = StorageScp(scp_settings, "CAD_NODE", Spool(folder / "spool", scp_settings.min_free_mb), studies, utc_now)
-    yield FrontDoor(scp, scp.start(), folder, studies, database)
-    scp.stop(grace_s=1)
+    spool = Spool(folder / "spool", scp_settings.min_free_mb)
+    with IndexQueue(studies) as index:
+        index_what_was_left(spool, index, utc_now)
+        scp = Listener(scp_settings, "CAD_NODE", Storage(Intake(spool, index, utc_now), index, studies, utc_now), fast=fast)
+        yield FrontDoor(scp, scp.start(), folder, studies, database)
+        scp.stop(grace_s=1)
+    spool.close()
     database.dispose()
 
 

@@ -1,0 +1,54 @@
+"""What a process that died had stored, but not indexed: it was acknowledged, so it is indexed now."""
+
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+
+from pydicom.filereader import read_file_meta_info
+
+from cad_node.log import get_logger
+from cad_node.receive.header import Header, read_header
+from cad_node.receive.index_queue import Arrived, IndexQueue
+from cad_node.receive.instance import may_be_result
+from cad_node.store.files import Spool, forget
+
+log = get_logger()
+
+_HEAD_BYTES = 144  # preamble, prefix and the element that says how long the File Meta Information is, PS3.10 7.1
+_BEGINNING_BYTES = 1 << 20
+
+
+def index_what_was_left(spool: Spool, index: IndexQueue, clock: Callable[[], datetime]) -> int:
+    """Put every stored instance that dead processes left in arriving/ into the queue. Returns how many."""
+    found = 0
+    for path in spool.left_behind():
+        try:
+            found += _index(path, spool, index, clock())
+        except Exception:  # one that can't be read stays, and keeps no other from the index
+            log.exception("instance.not_recovered", file=path.name)
+    if found:
+        log.warning("instances.recovered", instances=found)
+    return found
+
+
+def _index(path: Path, spool: Spool, index: IndexQueue, now: datetime) -> bool:
+    header, transfer_syntax_uid = _read(path)
+    final = spool.path_of(header.study_instance_uid, header.series_instance_uid, header.sop_instance_uid)
+    if not final.exists() or not final.samefile(path):  # kept aside for another content that has the UID: nobody was told it is stored
+        forget(path)
+        return False
+    index.put(Arrived(header, transfer_syntax_uid, final, path, now, may_be_result(header)))
+    return True
+
+
+def _read(path: Path) -> tuple[Header, str]:
+    meta = read_file_meta_info(path)
+    offset = _HEAD_BYTES + meta.FileMetaInformationGroupLength
+    with path.open("rb") as file:
+
+        def read_at(place: int, size: int) -> bytes:
+            file.seek(offset + place)
+            return file.read(size)
+
+        size = path.stat().st_size - offset
+        return read_header(read_at(0, _BEGINNING_BYTES), str(meta.TransferSyntaxUID), size, read_at), str(meta.TransferSyntaxUID)
