@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Literal, NamedTuple, Self
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 from pydicom.sr.coding import Code
 
@@ -150,6 +151,10 @@ class Manifest(Part):
 
     def accepts_series(self, series: Series) -> str:
         """Why this series isn't taken, as a phrase; empty if it is."""
+        return self.refuses_kind(series) or self._refuses_extent(series)
+
+    def refuses_kind(self, series: Series) -> str:
+        """Why this series isn't taken however many more of its images come, as a phrase; empty if it may be."""
         accepts = self.accepts
         if series.modality not in accepts.modality:
             return f"modality {series.modality or 'missing'}, wanted {' or '.join(accepts.modality)}"
@@ -162,23 +167,26 @@ class Manifest(Part):
         excluded = set(series.header_value("ImageType") or ()) & set(accepts.image_type_excluded)
         if excluded:
             return f"image type {', '.join(sorted(excluded))}"
-        count = len(series.instances)
-        if not accepts.slices.holds(count):
-            return f"{count} images, wanted {accepts.slices}"
-        return self._refuses_geometry(series)
+        return self._refuses_planes(series)
 
-    def _refuses_geometry(self, series: Series) -> str:
-        """What the index tells of the slices' geometry; a series that tells nothing is judged when it is loaded."""
-        told = [instance.header.get("ImageOrientationPatient") for instance in series.instances]
-        orientations = {tuple(np.round(values, 2)): values for values in told if values and len(values) == 6}
-        if len(orientations) != 1:
-            return ""  # mixed ones too: whichever instance came first must not decide
-        (orientation,), pixel_mm = orientations.values(), series.header_value("PixelSpacing")
-        normal = np.cross(orientation[:3], orientation[3:])
+    def _refuses_planes(self, series: Series) -> str:
+        """What the index tells of the slices' planes; a series that tells nothing is judged when it is loaded."""
+        normal, pixel_mm = _normal(series), series.header_value("PixelSpacing")
+        if normal is None:
+            return ""
         if abs(normal[2]) < AXIAL_COSINE:
             return "slices aren't axial"
         if pixel_mm and not all(self.accepts.pixel_spacing_mm.holds(mm) for mm in pixel_mm):
             return f"pixel spacing {pixel_mm[0]:g} mm, wanted {self.accepts.pixel_spacing_mm}"
+        return ""
+
+    def _refuses_extent(self, series: Series) -> str:
+        """What the images that have come so far tell, and more may tell otherwise."""
+        count, normal = len(series.instances), _normal(series)
+        if not self.accepts.slices.holds(count):
+            return f"{count} images, wanted {self.accepts.slices}"
+        if normal is None:
+            return ""
         positions = [instance.header.get("ImagePositionPatient") for instance in series.instances]
         along_mm = np.unique(np.round([np.dot(normal, position) for position in positions if position and len(position) == 3], 3))
         gap_mm = float(np.median(np.diff(along_mm))) if len(along_mm) > 1 else None
@@ -195,6 +203,16 @@ class Manifest(Part):
             return Choice(best, None, "")
         listed = "; ".join(f"series {uid}: {reason}" for uid, reason in reasons.items()) or "the study holds no series"
         return Choice(None, Refusal.NO_MATCHING_SERIES, f"no series fits {self.name}: {listed}")
+
+
+def _normal(series: Series) -> NDArray[np.float64] | None:
+    """Of the slices, LPS; None where the index tells none, or several: whichever instance came first must not decide."""
+    told = [instance.header.get("ImageOrientationPatient") for instance in series.instances]
+    orientations = {tuple(np.round(values, 2)): values for values in told if values and len(values) == 6}
+    if len(orientations) != 1:
+        return None
+    (orientation,) = orientations.values()
+    return np.cross(orientation[:3], orientation[3:])
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,6 +278,11 @@ def _read_parts(folder: Path, manifest: Manifest) -> dict[str, PartFolder]:
 def _wanted(models_dir: Path, enabled: Collection[str]) -> list[Path]:
     names = enabled or sorted(path.name for path in models_dir.iterdir() if path.is_dir() and not path.name.startswith("."))
     return [models_dir / name if "/" in name else newest_version(models_dir / name) for name in names]
+
+
+def every_folder(models_dir: Path) -> list[Path]:
+    """Every version of every model and part below `models_dir`, whether a node runs it or not."""
+    return sorted(file.parent for file in models_dir.glob("*/*/model.toml"))
 
 
 def newest_version(model: Path) -> Path:

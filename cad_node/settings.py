@@ -149,9 +149,15 @@ class Peer(_Section):
 
 class Completeness(_Section):
     quiet_s: Seconds = 60
-    """A study is complete when nothing has arrived for so long."""
+    """A series, and a study, is complete when nothing of it has arrived for so long, whatever else is known."""
     association_end_s: Seconds = 5
-    """Or so long after the association that brought its last instance has ended."""
+    """Or so long after the association that brought its last instance has ended, unless slices are missing in between, or more was
+    announced by a modality's performed procedure step or by the count of the sender's PACS."""
+    count_s: Seconds = 2
+    """Or when the sender's PACS, if it is one of `sources`, counts as many instances as have arrived. It is asked when nothing has arrived
+    for so long, since one that is still receiving itself counts as many as it has sent."""
+    count_again_s: Annotated[float, Field(gt=0)] = 15
+    """How long after its last answer, or silence, that PACS is asked again."""
 
 
 class Models(_Section):

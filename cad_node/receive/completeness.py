@@ -1,71 +1,131 @@
-"""When a study has arrived as a whole, and the jobs it gets then."""
+"""What has arrived becomes jobs: of each model as soon as the series that it takes is whole, of the others when the study is settled.
 
-from collections.abc import Sequence
-from datetime import datetime, timedelta
+Nothing is silent: when a study is settled, each model has a job on it, or one that says why it was refused.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from types import MappingProxyType
+from typing import NamedTuple
 
 from cad_node.log import get_logger
-from cad_node.manifest import Manifest
+from cad_node.manifest import Choice, Manifest
+from cad_node.receive.evidence import StudyCounts, Verdict, judge, may_have_news
 from cad_node.settings import Completeness
 from cad_node.store.studies import Evidence, NewJob, Studies
-from cad_node.study import Study
+from cad_node.study import Series, Study
 
 log = get_logger()
 
-ASSOCIATION_END = "association end"
-QUIET = "quiet"
 
+class Making(NamedTuple):
+    """How jobs are made."""
 
-def completed(evidence: Evidence, rule: Completeness, now: datetime) -> str:
-    """Which evidence says that the study is complete; empty while none does."""
-    ended_at = evidence.association_ended_at
-    if ended_at is not None and now - ended_at >= timedelta(seconds=rule.association_end_s):
-        return ASSOCIATION_END
-    if now - evidence.last_instance_at >= timedelta(seconds=rule.quiet_s):
-        return QUIET
-    return ""
+    manifests: Sequence[Manifest]
+    priority: int
+    tell_refusals: bool
 
 
 def settle_complete_studies(
-    studies: Studies, manifests: Sequence[Manifest], rule: Completeness, now: datetime, priority: int = 0, *, tell_refusals: bool = False
+    studies: Studies,
+    manifests: Sequence[Manifest],
+    rule: Completeness,
+    now: datetime,
+    priority: int = 0,
+    *,
+    tell_refusals: bool = False,
+    counts: Mapping[str, StudyCounts] = MappingProxyType({}),
 ) -> list[str]:
-    """Settle each complete study into one job for each model. Returns their Study Instance UIDs.
+    """Start the models whose series are whole, and settle each complete study into one job for each model.
 
     tell_refusals: a model that takes no series gets a job for the worker, who refuses it with a report; else it is refused at once.
+    counts: what the senders' PACS say, by Study Instance UID.
+    Returns the Study Instance UIDs of those settled.
     """
+    making = Making(manifests, priority, tell_refusals)
     settled = []
     for evidence in studies.receiving():
-        fired = completed(evidence, rule, now)
-        if fired and _settle(evidence, studies, manifests, now, priority, tell_refusals):
-            log.info("study.settled", study=evidence.study_instance_uid, revision=evidence.revision, evidence=fired)
+        counted = counts.get(evidence.study_instance_uid)
+        if may_have_news(evidence, counted, rule, now) and _proceed(evidence, counted, studies, making, rule, now):
             settled.append(evidence.study_instance_uid)
     return settled
 
 
-def _settle(  # noqa: PLR0917 - one value of each type
-    evidence: Evidence, studies: Studies, manifests: Sequence[Manifest], now: datetime, priority: int, tell_refusals: bool
+def _proceed(  # noqa: PLR0917 - one value of each type
+    evidence: Evidence, counted: StudyCounts | None, studies: Studies, making: Making, rule: Completeness, now: datetime
 ) -> bool:
-    """Settle one study; False if an image came meanwhile, or if it can't be done now: another study's trouble stops none."""
-    uid = evidence.study_instance_uid
+    """Start or settle one study; True: settled. Another study's trouble stops none."""
     try:
-        jobs = _jobs(studies.load(uid), manifests, priority, tell_refusals)
-        return studies.settle(uid, evidence.revision, jobs, now, last_instance_at=evidence.last_instance_at)
+        study = studies.load(evidence.study_instance_uid)
+        verdict = judge(study, evidence, counted, rule, now)
+        if verdict.settled:
+            return _settle(study, evidence, verdict, studies, making, now)
+        _start(study, evidence, verdict, studies, making, now)
     except Exception:  # a loop over studies: this one is tried again with the next call
-        log.exception("study.not_settled", study=uid)
+        log.exception("study.not_settled", study=evidence.study_instance_uid)
+    return False
+
+
+def _settle(  # noqa: PLR0917 - one value of each type
+    study: Study, evidence: Evidence, verdict: Verdict, studies: Studies, making: Making, now: datetime
+) -> bool:
+    """One job for each model, refused ones too; none for a study that holds only results. False if an image came meanwhile."""
+    uid, revision = evidence.study_instance_uid, evidence.revision
+    choices = [(manifest, manifest.choose(study)) for manifest in making.manifests] if study.series else []
+    jobs = [_job(manifest, choice, making, verdict) for manifest, choice in choices]
+    settled = studies.settle(uid, revision, jobs, now, last_instance_at=evidence.last_instance_at)
+    if settled:
+        log.info("study.settled", study=uid, revision=revision, evidence=verdict.settled)
+    return settled
+
+
+def _start(  # noqa: PLR0917 - one value of each type
+    study: Study, evidence: Evidence, verdict: Verdict, studies: Studies, making: Making, now: datetime
+) -> None:
+    """A job for each model whose series is whole, if none that may still come would be taken instead."""
+    choices = [(manifest, manifest.choose(study)) for manifest in making.manifests]
+    jobs = [
+        _job(manifest, choice, making, verdict)
+        for manifest, choice in choices
+        if choice.series and _is_final(choice.series, manifest, study, verdict)
+    ]
+    arrived = {one.series_instance_uid: one.last_instance_at for one in evidence.series}
+    for job in studies.start(study.study_instance_uid, jobs, now, last_instance_at=arrived) if jobs else ():
+        names = {"model": f"{job.model_name}/{job.model_version}", "series": job.series_instance_uid}
+        log.info("model.started", study=study.study_instance_uid, evidence=job.evidence, **names)
+
+
+def _is_final(chosen: Series, manifest: Manifest, study: Study, verdict: Verdict) -> bool:
+    """Whether the chosen series is whole, and no other that isn't could turn out to be the better one."""
+    if chosen.series_instance_uid not in verdict.whole:
         return False
+    held = {series.series_instance_uid: series for series in study.series}
+    arriving = (held.keys() | verdict.awaited.keys()) - verdict.whole.keys()
+    return not any(_may_be_better(held.get(uid), verdict.awaited.get(uid), chosen, manifest) for uid in arriving)
 
 
-def _jobs(study: Study, manifests: Sequence[Manifest], priority: int, tell_refusals: bool) -> list[NewJob]:
-    """One job for each model, refused ones too; none for a study that holds only results."""
-    return [_job(study, manifest, priority, tell_refusals) for manifest in manifests] if study.series else []
+def _may_be_better(other: Series | None, awaited: int | None, chosen: Series, manifest: Manifest) -> bool:
+    """Whether Manifest.choose could prefer the other series once it is whole: as many images, or slices as thin.
+
+    other: None if nothing of it has come. awaited: how many images it will have, if known.
+    """
+    if other is not None and manifest.refuses_kind(other):
+        return False
+    if awaited is not None:
+        return awaited >= len(chosen.instances)
+    assert other is not None, "a series is here or awaited"
+    other_mm, chosen_mm = (series.header_value("SliceThickness") for series in (other, chosen))
+    return other_mm is None or chosen_mm is None or other_mm <= chosen_mm
 
 
-def _job(study: Study, manifest: Manifest, priority: int, tell_refusals: bool) -> NewJob:
-    series, refusal, sentence = manifest.choose(study)
+def _job(manifest: Manifest, choice: Choice, making: Making, verdict: Verdict) -> NewJob:
+    uid = choice.series.series_instance_uid if choice.series else None
     return NewJob(
         model_name=manifest.name,
         model_version=manifest.version,
-        series_instance_uid=series.series_instance_uid if series else None,
-        priority=priority,
-        refusal_code=None if tell_refusals else refusal,
-        refusal_sentence=sentence,
+        series_instance_uid=uid,
+        priority=making.priority,
+        refusal_code=None if making.tell_refusals else choice.refusal,
+        refusal_sentence=choice.sentence,
+        evidence=verdict.whole.get(uid or "", verdict.settled),
     )
