@@ -125,7 +125,8 @@ class Association:
 
     def answer_event_report(self, request: Message, status: int) -> None:
         """Answer what await_request gave."""
-        self._send_fragment(request.context_id, COMMAND | LAST, n_event_report_response(request, status))
+        with _translated(self._peer, "sends an event report that can't be answered"):
+            self._send_fragment(request.context_id, COMMAND | LAST, n_event_report_response(request, status))
 
     def release(self) -> None:
         """End the association in order, as far as the peer plays along."""
