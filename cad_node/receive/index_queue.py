@@ -40,6 +40,7 @@ class Arrived(NamedTuple):
     arriving: Path  # its first name
     at: datetime
     is_result: bool | None  # None: if this node made it
+    calling_ae_title: str  # that sent it
 
 
 class IndexQueue:
@@ -155,4 +156,5 @@ class IndexQueue:
             sha256=sha256_of(arrived.path),
             header=header.index,
             is_result=is_result,
+            calling_ae_title=arrived.calling_ae_title,
         )

@@ -11,7 +11,7 @@ from cad_node.receive.index_queue import Arrived, IndexQueue
 from cad_node.receive.part10 import file_head
 from cad_node.receive.presentation import IMAGE_CLASSES
 from cad_node.receive.statuses import SUCCESS, MismatchedDataset, StoreStatus, status_of
-from cad_node.store.files import CONFLICT, ArrivingFile, OutOfSpace, Spool, check_uid
+from cad_node.store.files import CONFLICT, ArrivingFile, InvalidUid, OutOfSpace, Spool, check_uid
 
 log = get_logger()
 
@@ -34,7 +34,8 @@ class Intake:
     def store(self, file: ArrivingFile, header: Header, command: StoreCommand) -> int:
         """Place a written file, and have it indexed; the ticket to wait for. Raises UidTaken, OutOfSpace, CadNodeError."""
         placed = self._spool.place(file, header.study_instance_uid, header.series_instance_uid, header.sop_instance_uid)
-        arrived = Arrived(header, command.transfer_syntax_uid, placed.path, file.path, self._clock(), may_be_result(header))
+        is_result, sender = may_be_result(header), command.calling_ae_title
+        arrived = Arrived(header, command.transfer_syntax_uid, placed.path, file.path, self._clock(), is_result, sender)
         return self._index.index_now(arrived) if placed.outcome is CONFLICT else self._index.put(arrived)
 
 
@@ -48,6 +49,7 @@ class IncomingInstance:
         self._written = 0  # bytes of the data set in the file
         self._file: ArrivingFile | None = None
         self._trouble: Exception | None = None
+        self._check_command()
 
     def room(self, size: int) -> memoryview:
         if self._size + size > len(self._collected):
@@ -95,11 +97,20 @@ class IncomingInstance:
             raise
         self._placed(header, ticket)
 
+    def _check_command(self) -> None:
+        """What isn't a UID becomes no part of a file; the data set is read all the same."""
+        try:
+            check_uid("SOP Class UID", self._command.sop_class_uid)
+            check_uid("SOP Instance UID", self._command.sop_instance_uid)
+        except InvalidUid as error:
+            self._trouble = error
+
     def _header(self) -> Header:
-        file, head_bytes = self._file, len(self._head())
+        file = self._file
         if file is None:
             return read_header(self._collected[: self._size], self._command.transfer_syntax_uid)
         self._write()
+        head_bytes = len(self._head())
         beginning = file.read_at(head_bytes, _COLLECTED_BYTES)
         return read_header(
             beginning, self._command.transfer_syntax_uid, self._written, lambda offset, size: file.read_at(head_bytes + offset, size)

@@ -16,32 +16,35 @@ log = get_logger()
 
 _HEAD_BYTES = 144  # preamble, prefix and the element that says how long the File Meta Information is, PS3.10 7.1
 _BEGINNING_BYTES = 1 << 20
+_INDEXED_WITHIN_S = 60.0
 
 
 def index_what_was_left(spool: Spool, index: IndexQueue, clock: Callable[[], datetime]) -> int:
-    """Put every stored instance that dead processes left in arriving/ into the queue. Returns how many."""
-    found = 0
+    """Index every stored instance that dead processes left in arriving/. Returns how many."""
+    tickets = []
     for path in spool.left_behind():
         try:
-            found += _index(path, spool, index, clock())
+            tickets += _index(path, spool, index, clock())
         except Exception:  # one that can't be read stays, and keeps no other from the index
             log.exception("instance.not_recovered", file=path.name)
-    if found:
-        log.warning("instances.recovered", instances=found)
-    return found
+    if tickets:
+        log.warning("instances.recovered", instances=len(tickets))
+        index.wait_for(tickets[-1], _INDEXED_WITHIN_S)
+    return len(tickets)
 
 
-def _index(path: Path, spool: Spool, index: IndexQueue, now: datetime) -> bool:
-    header, transfer_syntax_uid = _read(path)
+def _index(path: Path, spool: Spool, index: IndexQueue, now: datetime) -> list[int]:
+    """The index's ticket, if it is an instance that somebody was told is stored."""
+    header, transfer_syntax_uid, calling_ae_title = _read(path)
     final = spool.path_of(header.study_instance_uid, header.series_instance_uid, header.sop_instance_uid)
     if not final.exists() or not final.samefile(path):  # kept aside for another content that has the UID: nobody was told it is stored
         forget(path)
         return False
-    index.put(Arrived(header, transfer_syntax_uid, final, path, now, may_be_result(header)))
+    index.put(Arrived(header, transfer_syntax_uid, final, path, now, may_be_result(header), calling_ae_title))
     return True
 
 
-def _read(path: Path) -> tuple[Header, str]:
+def _read(path: Path) -> tuple[Header, str, str]:
     meta = read_file_meta_info(path)
     offset = _HEAD_BYTES + meta.FileMetaInformationGroupLength
     with path.open("rb") as file:
@@ -51,4 +54,5 @@ def _read(path: Path) -> tuple[Header, str]:
             return file.read(size)
 
         size = path.stat().st_size - offset
-        return read_header(read_at(0, _BEGINNING_BYTES), str(meta.TransferSyntaxUID), size, read_at), str(meta.TransferSyntaxUID)
+        header = read_header(read_at(0, _BEGINNING_BYTES), str(meta.TransferSyntaxUID), size, read_at)
+    return header, str(meta.TransferSyntaxUID), str(meta.get("SourceApplicationEntityTitle") or "")

@@ -62,7 +62,7 @@ class Storage:
             sop_class_uid=str(request.AffectedSOPClassUID),
             sop_instance_uid=str(request.AffectedSOPInstanceUID),
             transfer_syntax_uid=str(event.context.transfer_syntax),
-            calling_ae_title=event.assoc.requestor.ae_title,
+            calling_ae_title=event.assoc.remote["ae_title"],
         )
         incoming = self.begin(command, event.assoc)
         incoming.write(event.encoded_dataset(include_meta=False))
@@ -88,18 +88,22 @@ class Storage:
         return set(brought)
 
     def _end(self, event: Any) -> None:
-        """Note the end of an association for each series that no open association has brought instances of."""
+        """Note the end of an association for each series that no open association has brought instances of.
+
+        Only a release is the sender's word that it has sent what it had; one that was aborted or lost tells nothing.
+        """
         ended = self._wait_until_indexed(event.assoc)
         with self._lock:
             self._brought.pop(event.assoc, None)
             still_open = {series for brought in self._brought.values() for series in brought}
         studies = sorted({study for study, _ in ended})
+        finished = ended - still_open if event.event == evt.EVT_RELEASED else set()
         try:
-            self._studies.association_ended(sorted(ended - still_open), self._clock())
+            self._studies.association_ended(finished, self._clock())
         except Exception:  # the quiet period completes the studies all the same
             log.exception("association.end_not_noted", studies=studies)
             return
-        log.info("association.ended", calling_ae_title=event.assoc.requestor.ae_title, how=event.event.name, studies=studies)
+        log.info("association.ended", calling_ae_title=event.assoc.remote["ae_title"], how=event.event.name, studies=studies)
 
 
 def _let_every_uid_through() -> None:

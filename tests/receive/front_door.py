@@ -23,12 +23,13 @@ from cad_node.receive.index_queue import IndexQueue
 from cad_node.receive.instance import Intake
 from cad_node.receive.listener import Listener
 from cad_node.receive.recovery import index_what_was_left
+from cad_node.receive.service import Service
 from cad_node.receive.storage import Storage
 from cad_node.settings import Scp
 from cad_node.store.database import Database
 from cad_node.store.files import Spool
 from cad_node.store.migrate import upgrade
-from cad_node.store.studies import Evidence, Studies, StudySummary
+from cad_node.store.studies import Studies, StudySummary
 from tests.factory import altered
 
 ECHO = "1.2.840.10008.1.1"
@@ -61,20 +62,18 @@ class FrontDoor:
         (study,) = (study for study in self.studies.list(limit=10_000) if study.study_instance_uid == study_instance_uid)
         return study
 
-    def evidence(self, study_instance_uid: str) -> Evidence:
-        (evidence,) = (evidence for evidence in self.studies.receiving() if evidence.study_instance_uid == study_instance_uid)
-        return evidence
-
     def file(self, sop_instance_uid: str) -> Path:
         (path,) = (self.folder / "spool" / "instances").rglob(f"{sop_instance_uid}.dcm")
         return path
 
 
 @contextmanager
-def opened_front_door(folder: Path, *, fast: bool = True, **settings: int) -> Iterator[FrontDoor]:
+def opened_front_door(
+    folder: Path, *, fast: bool = True, services: Callable[[Database], Sequence[Service]] = lambda _: (), **settings: int
+) -> Iterator[FrontDoor]:
     """A listener over a spool and a new SQLite database in `folder`; settings: those of Scp that differ.
 
-    fast: False has pynetdicom serve the associations as it comes.
+    fast: False has pynetdicom serve the associations as it comes. services: what the listener offers beside storage.
     """
     folder.mkdir(exist_ok=True)
     url = f"sqlite:///{folder / 'node.db'}"
@@ -85,7 +84,8 @@ def opened_front_door(folder: Path, *, fast: bool = True, **settings: int) -> It
     spool = Spool(folder / "spool", scp_settings.min_free_mb)
     with IndexQueue(studies) as index:
         index_what_was_left(spool, index, utc_now)
-        scp = Listener(scp_settings, "CAD_NODE", Storage(Intake(spool, index, utc_now), index, studies, utc_now), fast=fast)
+        storage = Storage(Intake(spool, index, utc_now), index, studies, utc_now)
+        scp = Listener(scp_settings, "CAD_NODE", storage, services(database), fast=fast)
         yield FrontDoor(scp, scp.start(), folder, studies, database)
         scp.stop(grace_s=1)
     spool.close()

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 from pydicom.dataset import Dataset
+from pydicom.uid import generate_uid
 
+from cad_node.store.study_values import SeriesEvidence
 from tests.factory import altered, ct_study
 from tests.receive.front_door import FrontDoor, associate, opened_front_door, store, utc_now, wait_until
 
@@ -56,10 +58,6 @@ def test_two_contents_of_one_uid_at_once_make_one_instance_and_one_conflict(fron
     assert (front_door.study(ds.StudyInstanceUID).instances, front_door.study(ds.StudyInstanceUID).conflicts) == (1, 1)
 
 
-def _release(association) -> None:
-    association.release()
-
-
 def _abort(association) -> None:
     association.abort()
 
@@ -68,15 +66,15 @@ def _lose(association) -> None:
     association.dul.socket.socket.shutdown(socket.SHUT_RDWR)
 
 
-@pytest.mark.parametrize("end", [_release, _abort, _lose])
-def test_the_end_of_an_association_is_noted_for_its_studies(front_door: FrontDoor, end) -> None:
+def test_the_end_of_an_association_is_noted_for_its_series(front_door: FrontDoor) -> None:
     brought, other = ct_study(slices=1)[0], ct_study(slices=1)[0]
     association, open_one = front_door.associate(), front_door.associate()
     store(open_one, other)
     store(association, brought)
-    before = front_door.evidence(brought.StudyInstanceUID).association_ended_at
+    wait_until(lambda: _evidence(front_door, brought))
+    before = _ended_at(front_door, brought)
 
-    end(association)
+    association.release()
 
     wait_until(lambda: _ended_at(front_door, brought) is not None)
     assert before is None
@@ -85,7 +83,34 @@ def test_the_end_of_an_association_is_noted_for_its_studies(front_door: FrontDoo
     open_one.release()
 
 
-def test_a_study_that_another_association_still_brings_has_not_ended(front_door: FrontDoor) -> None:
+@pytest.mark.parametrize("end", [_abort, _lose])
+def test_an_association_that_is_aborted_or_lost_is_no_evidence_that_its_series_is_whole(front_door: FrontDoor, end) -> None:
+    ds = ct_study(slices=1)[0]
+    association = front_door.associate()
+    store(association, ds)
+
+    end(association)
+
+    wait_until(lambda: not front_door.scp.open_associations())
+    assert _evidence(front_door, ds)
+    assert _ended_at(front_door, ds) is None
+
+
+def test_a_series_ends_while_the_association_of_another_is_open(front_door: FrontDoor) -> None:
+    first, other = ct_study(slices=2)
+    other = altered(other, SeriesInstanceUID=generate_uid())
+    short, long = front_door.associate(), front_door.associate()
+    store(long, other)
+    store(short, first)
+
+    short.release()
+
+    wait_until(lambda: _ended_at(front_door, first) is not None)
+    assert _ended_at(front_door, other) is None
+    long.release()
+
+
+def test_a_series_that_another_association_still_brings_has_not_ended(front_door: FrontDoor) -> None:
     first, second, third = ct_study(slices=3)
     short, long = front_door.associate(), front_door.associate()
     store(long, first)
@@ -169,4 +194,9 @@ def test_stopping_aborts_what_stays_open(tmp_path: Path) -> None:
 
 
 def _ended_at(front_door: FrontDoor, ds: Dataset):
-    return front_door.evidence(ds.StudyInstanceUID).association_ended_at
+    return next((one.association_ended_at for one in _evidence(front_door, ds)), None)
+
+
+def _evidence(front_door: FrontDoor, ds: Dataset) -> list[SeriesEvidence]:
+    """Of the instance's series, once it is indexed."""
+    return [one for study in front_door.studies.receiving() for one in study.series if one.series_instance_uid == ds.SeriesInstanceUID]
