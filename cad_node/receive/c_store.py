@@ -97,11 +97,11 @@ def _elements(command_set: bytes) -> Mapping[int, bytes]:
 
 
 def _uid(value: bytes) -> str:
-    return value.decode("ascii").rstrip("\0 ")
+    return value.decode("latin-1").rstrip("\0 ")  # any byte: what isn't a UID is refused with a status
 
 
 def _even(text: str, padding: bytes) -> bytes:
-    value = text.encode("ascii")
+    value = text.encode("latin-1")
     return value + padding * (len(value) % 2)
 
 

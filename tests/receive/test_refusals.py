@@ -2,7 +2,7 @@ import errno
 import shutil
 import sqlite3
 import zlib
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
@@ -148,18 +148,19 @@ def test_a_fault_that_stays_is_a_processing_failure(fault: Exception) -> None:
     assert status_of(fault).code == 0xC0FF
 
 
-def test_an_instance_that_came_while_the_database_was_away_is_sent_again_and_stored_once(own_front_door: FrontDoor) -> None:
+def test_an_instance_that_came_while_the_database_was_away_is_taken_and_indexed_later(own_front_door: FrontDoor) -> None:
     ds, file = ct_study(slices=1)[0], own_front_door.folder / "node.db"
     own_front_door.database.dispose()
     file.rename(file.with_suffix(".away"))
     file.mkdir()
-    refused = own_front_door.send(ds)
+    association = own_front_door.associate()
+    status = store(association, ds)
     file.rmdir()
     file.with_suffix(".away").rename(file)
 
-    stored = own_front_door.send(ds)
+    association.release()
 
-    assert (refused, stored) == ([0xA700], [0x0000])
+    assert status.Status == 0x0000
     assert own_front_door.study(ds.StudyInstanceUID).instances == 1
     assert len(own_front_door.files(ds.StudyInstanceUID)) == 1
 
@@ -170,18 +171,21 @@ def test_a_spool_that_fails_is_out_of_resources(own_front_door: FrontDoor) -> No
     assert own_front_door.send(*ct_study(slices=2)) == [0xA700, 0xA700]
 
 
-def test_a_fault_of_the_node_is_a_processing_failure_and_the_association_lives_on(own_front_door: FrontDoor) -> None:
-    ds = ct_study(slices=1)[0]
-    association = own_front_door.associate()
-    with sqlite3.connect(own_front_door.folder / "node.db") as other:
-        other.execute("CREATE TRIGGER defect BEFORE INSERT ON instances BEGIN SELECT RAISE(ABORT, 'a defect'); END")
+def test_an_instance_that_the_index_cannot_take_is_kept_and_indexed_at_the_next_start(tmp_path: Path) -> None:
+    ds, neighbour = ct_study(slices=2)
+    trigger = "CREATE TRIGGER defect BEFORE INSERT ON instances WHEN NEW.sop_instance_uid = '{}' BEGIN SELECT RAISE(ABORT, 'a defect'); END"
+    with opened_front_door(tmp_path) as front_door, closing(sqlite3.connect(tmp_path / "node.db")) as other:
+        other.execute(trigger.format(ds.SOPInstanceUID))
+        other.commit()
 
-    status = store(association, ds)
-    echo = association.send_c_echo()
+        statuses = front_door.send(ds, neighbour)
 
-    association.release()
-    assert (status.Status, status.ErrorComment) == (0xC0FF, "Processing failure; the instance isn't stored, send it again")
-    assert echo.Status == 0x0000
+        indexed_at_once = front_door.study(ds.StudyInstanceUID).instances
+        other.execute("DROP TRIGGER defect")
+        other.commit()
+    with opened_front_door(tmp_path) as front_door:
+        indexed_later = front_door.study(ds.StudyInstanceUID).instances
+    assert (statuses, indexed_at_once, indexed_later) == ([0x0000, 0x0000], 1, 2)
 
 
 def test_no_name_of_a_patient_is_logged_or_answered(front_door: FrontDoor, capfd: pytest.CaptureFixture[str]) -> None:
@@ -221,7 +225,7 @@ def test_any_bytes_get_an_answer_and_leave_nothing_outside_the_spool(
     assert status.Status in {0x0000, *(row.code for row in STORE_STATUSES.values())} - {0xC0FF}
     assert association.is_established
     assert {path.name for path in front_door.folder.iterdir()} <= {"spool", "node.db", "node.db-wal", "node.db-shm"}
-    assert not list((front_door.folder / "spool" / "tmp").iterdir())
+    assert {path.name for path in (front_door.folder / "spool").iterdir()} <= {"instances", "conflicts", "arriving"}
 
 
 @pytest.fixture(scope="module")

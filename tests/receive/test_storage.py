@@ -163,13 +163,16 @@ def test_another_content_under_the_same_uid_is_kept_flagged_and_refused(front_do
     assert front_door.study(ds.StudyInstanceUID).conflicts == 1
 
 
-def test_one_uid_in_two_studies_is_a_conflict(front_door: FrontDoor) -> None:
+def test_one_uid_in_two_studies_is_kept_and_flagged_as_a_conflict(front_door: FrontDoor) -> None:
     ds, other = ct_study(slices=1)[0], ct_study(slices=1)[0]
     other.SOPInstanceUID = ds.SOPInstanceUID
 
     statuses = front_door.send(ds, other)
 
-    assert statuses == [0x0000, 0xC020]
+    assert statuses == [0x0000, 0x0000]  # that another study has the UID is seen when it is indexed
+    (conflict,) = (study for study in front_door.studies.list(10_000) if study.study_instance_uid == other.StudyInstanceUID)
+    assert (conflict.conflicts, conflict.instances) == (1, 0)
+    assert len(front_door.files(other.StudyInstanceUID)) == 1
 
 
 def _in_syntax(ds: Dataset, syntax: str) -> bytes:
