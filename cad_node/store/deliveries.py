@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, func, or_, select, update
 from sqlalchemy.orm import Session, aliased
 
-from cad_node.errors import LeaseLost, UnknownRow
+from cad_node.errors import LeaseLost, Removed, UnknownRow
 from cad_node.lifecycle import DELIVERY_MOVES, DeliveryState, move, sources
 from cad_node.store.database import Database
 from cad_node.store.events import ADMIN, SUPERVISOR, arc, record
@@ -92,6 +92,10 @@ class Deliveries:
         """The destination has it. Raises LeaseLost."""
         self._settle(claim, "deliver", now, detail=reason, reason=reason, delivered_at=now)
 
+    def accept(self, claim: ClaimedDelivery, reason: str, now: datetime) -> None:
+        """The destination took it; that it keeps it is to be confirmed, from now on. Raises LeaseLost."""
+        self._settle(claim, "accept", now, detail=reason, reason=reason, delivered_at=now, run_after=now, asks=0)
+
     def back_off(self, claim: ClaimedDelivery, reason: str, run_after: datetime, now: datetime) -> None:
         """It didn't work; try again after `run_after`. Raises LeaseLost."""
         self._settle(claim, "back_off", now, detail=reason, reason=reason, run_after=run_after)
@@ -113,23 +117,23 @@ class Deliveries:
         return _lose(self._database, DeliveryRow.sender == sender, now)
 
     def retry(self, job_id: int, now: datetime) -> int:
-        """Send a job's failed, cancelled and backed-off deliveries at once. Returns how many. Raises UnknownRow."""
+        """Send a job's failed, cancelled and backed-off deliveries at once. Returns how many. Raises UnknownRow, Removed."""
         wanted = or_(DeliveryRow.state.in_((DeliveryState.FAILED, DeliveryState.CANCELLED)), _backed_off(now))
         with self._database.transaction() as session:
-            _require_job(session, job_id)
+            _require_results(session, job_id)
             return _retry(session, now, DeliveryRow.job_id == job_id, wanted)
 
     def retry_all(self, now: datetime, destination: str | None = None) -> int:
-        """Send all failed and backed-off deliveries at once, to one destination or to every one. Returns how many.
+        """Send all failed and backed-off deliveries at once, and ask about the unconfirmed, of one destination or of every one.
 
-        What an admin cancelled stays so.
+        What an admin cancelled stays so. Returns how many.
         """
         wanted = or_(DeliveryRow.state == DeliveryState.FAILED, _backed_off(now))
         with self._database.transaction() as session:
             return _retry(session, now, wanted, *([] if destination is None else [DeliveryRow.destination == destination]))
 
     def cancel(self, job_id: int, now: datetime) -> int:
-        """Cancel a job's pending deliveries. Returns how many. Raises UnknownRow."""
+        """Cancel a job's pending and unconfirmed deliveries. Returns how many. Raises UnknownRow."""
         allowed = DeliveryRow.state.in_(sources(DELIVERY_MOVES, "cancel"))
         with self._database.transaction() as session:
             _require_job(session, job_id)
@@ -143,8 +147,8 @@ class Deliveries:
             return _summaries(session, wanted, DeliveryRow.id.desc(), limit)
 
     def pending(self) -> int:
-        """How many are neither delivered nor given up."""
-        unsettled = (*sources(DELIVERY_MOVES, "claim"), *sources(DELIVERY_MOVES, "deliver"))
+        """How many are neither delivered, or committed where that is asked for, nor given up."""
+        unsettled = (*sources(DELIVERY_MOVES, "claim"), *sources(DELIVERY_MOVES, "deliver"), *sources(DELIVERY_MOVES, "commit"))
         with self._database.reading() as session:
             return session.scalars(select(func.count()).where(DeliveryRow.state.in_(unsettled))).one()
 
@@ -182,14 +186,24 @@ def _require_job(session: Session, job_id: int) -> None:
         raise UnknownRow(f"no job {job_id}")
 
 
+def _require_results(session: Session, job_id: int) -> None:
+    """The job's row is locked: what it made isn't removed meanwhile."""
+    if session.scalar(select(JobRow.id).where(JobRow.id == job_id).with_for_update()) is None:
+        raise UnknownRow(f"no job {job_id}")
+    if removed_at := session.scalar(select(func.max(ResultRow.removed_at)).where(ResultRow.job_id == job_id)):
+        raise Removed(f"job {job_id}: its results were removed on {removed_at:%Y-%m-%d}; send the study again, it gets a new job")
+
+
 def _backed_off(now: datetime) -> ColumnElement[bool]:
-    return and_(DeliveryRow.state == DeliveryState.PENDING, DeliveryRow.run_after > now)
+    return and_(DeliveryRow.state.in_((DeliveryState.PENDING, DeliveryState.UNCONFIRMED)), DeliveryRow.run_after > now)
 
 
 def _retry(session: Session, now: datetime, *wanted: ColumnElement[bool]) -> int:
     rows = _steer(session, "retry", now, *wanted)
     for row in rows:
-        row.attempt, row.reason, row.run_after = 0, "", now
+        row.reason, row.run_after, row.asks = "", now, 0
+        if row.state == DeliveryState.PENDING:
+            row.attempt, row.resends = 0, 0
     return len(rows)
 
 
