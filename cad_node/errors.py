@@ -79,6 +79,10 @@ class UnknownRow(CadNodeError):
     """No row has this key; the message names it."""
 
 
+class Removed(CadNodeError):
+    """What this would need has been removed to make room."""
+
+
 class PacsUnreachable(CadNodeError):
     """No association with the peer, now."""
 

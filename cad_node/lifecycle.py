@@ -99,6 +99,7 @@ DELIVERY_MOVES: Mapping[tuple[DeliveryState, str], DeliveryState] = {
     (DeliveryState.UNCONFIRMED, "waive"): DeliveryState.DELIVERED,  # its destination isn't asked any more
     (DeliveryState.UNCONFIRMED, "cancel"): DeliveryState.CANCELLED,
     (DeliveryState.UNCONFIRMED, "retry"): DeliveryState.UNCONFIRMED,  # asked at once
+    (DeliveryState.FAILED, "cancel"): DeliveryState.CANCELLED,  # given up: what it was to send needn't be kept for it
     (DeliveryState.PENDING, "retry"): DeliveryState.PENDING,  # at once, not after its back-off
     (DeliveryState.FAILED, "retry"): DeliveryState.PENDING,
     (DeliveryState.CANCELLED, "retry"): DeliveryState.PENDING,
@@ -113,6 +114,7 @@ COMMITMENT_MOVES: Mapping[tuple[CommitmentState, str], CommitmentState] = {
     (CommitmentState.ABANDONED, "request"): CommitmentState.REQUESTED,
 }
 
+JOB_ENDED = frozenset(JobState) - {JobState.QUEUED, JobState.RUNNING}  # no worker has it or will have it by itself
 DELIVERY_DONE = frozenset({DeliveryState.DELIVERED, DeliveryState.COMMITTED})  # nothing is left to do for them
 
 JOB_EVENTS = frozenset(event for _, event in JOB_MOVES)

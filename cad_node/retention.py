@@ -35,16 +35,14 @@ class Removal:
     why: str
 
 
-def due(stored: Iterable[Stored], rule: Retention, now: datetime, free_bytes: int) -> Iterator[Removal]:
+def due(stored: Iterable[Stored], rule: Retention, now: datetime, free_bytes: int, short: bool) -> Iterator[Removal]:
     """What goes now: what is too old, and where space is short also the oldest of the rest until there is enough.
 
-    stored: oldest first. What is held stays.
+    stored: what may go, the oldest first. short: as is_short said before the first of them went.
     """
-    short = free_bytes < rule.free_below_mb * _MB
     for one in stored:
-        if one.held_by:
-            continue
-        if is_old(one, rule, now):
+        old = old_before(one.kind, rule, now)
+        if old and one.since < old:
             why = f"older than {_days(one.kind, rule):g} days"
         elif short and free_bytes < rule.free_until_mb * _MB:
             why = f"less than {rule.free_below_mb} MB were free, and {rule.free_until_mb} MB should be"
@@ -54,10 +52,9 @@ def due(stored: Iterable[Stored], rule: Retention, now: datetime, free_bytes: in
         yield Removal(one, why)
 
 
-def is_old(stored: Stored, rule: Retention, now: datetime) -> bool:
-    """Whether its days are over."""
-    days = _days(stored.kind, rule)
-    return days > 0 and now - stored.since >= timedelta(days=days)
+def is_short(rule: Retention, free_bytes: int) -> bool:
+    """Whether so little is free that the oldest go, however young they are."""
+    return free_bytes < rule.free_below_mb * _MB
 
 
 def old_before(kind: Kind, rule: Retention, now: datetime) -> datetime | None:

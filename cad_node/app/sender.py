@@ -1,22 +1,38 @@
-"""The sending process: every destination."""
+"""The sending process: every destination, asked whether it keeps what it took; and the removal of what is old."""
 
 import os
 import random
 import threading
 from collections.abc import Mapping
 
+from cad_node.app.retention import open_remover
 from cad_node.app.start import now, open_store, process_name
+from cad_node.confirmation import Confirmation
+from cad_node.confirmer import Confirmer
+from cad_node.deliver.association import Peer
+from cad_node.deliver.commitment import ByCommitment
 from cad_node.deliver.cstore import CStore
+from cad_node.deliver.qido import ByQido
 from cad_node.deliver.transport import Transport
+from cad_node.query.association import QueryPeer
+from cad_node.query.confirmation import ByFind
 from cad_node.sender import Sender
-from cad_node.settings import Settings
+from cad_node.settings import Destination, Settings
 
 
 def run_sender(settings: Settings, stop: threading.Event) -> None:
-    """Every destination."""
+    """Every destination; beside them the questions whether they keep what they took, and the removal of what is old."""
     store = open_store(settings)
+    removing = threading.Thread(target=open_remover(settings, store).run, args=[stop], name="retention", daemon=True)
+    removing.start()
     name = process_name("sender", os.getpid())
+    confirmer = Confirmer(settings, store.confirmations, ways_of_confirmation(settings), now, random.Random(), name)  # noqa: S311 - jitter
+    confirmer.waive_the_rest()
+    confirming = threading.Thread(target=confirmer.run, args=[stop], name="confirm")
+    confirming.start()
     Sender(settings, store.deliveries, transports(settings), now, random.Random(), name).run(stop)  # noqa: S311 - jitter
+    confirming.join()
+    removing.join()
 
 
 def transports(settings: Settings) -> Mapping[str, Transport]:
@@ -25,3 +41,21 @@ def transports(settings: Settings) -> Mapping[str, Transport]:
         name: CStore(to, to.calling_ae_title or settings.node.ae_title, settings.sender.timeout_s)
         for name, to in settings.destinations.items()
     }
+
+
+def ways_of_confirmation(settings: Settings) -> Mapping[str, Confirmation]:
+    """How each destination is asked whether it keeps what it took; without those that aren't asked."""
+    ways = {name: _way(to, settings.node.ae_title, settings.sender.timeout_s) for name, to in settings.destinations.items()}
+    return {name: way for name, way in ways.items() if way is not None}
+
+
+def _way(to: Destination, ae_title: str, timeout_s: float) -> Confirmation | None:
+    match to.confirm:
+        case "commitment":
+            return ByCommitment(Peer.of(to.confirming, ae_title, timeout_s))
+        case "find":
+            return ByFind(QueryPeer.of(to.confirming, ae_title, timeout_s))
+        case "qido":
+            return ByQido(to.qido_url, timeout_s)
+        case "none":
+            return None

@@ -33,9 +33,11 @@ def list_studies(limit: Annotated[int, typer.Option(min=1, help="The newest so m
             number("images"),
             number("conflicts"),
             narrow("last image"),
+            narrow("removed"),
         ),
     )
     for study in found:
         uid = short_uid(study.study_instance_uid, console.width)
-        add(rows, uid, study.state, study.revision, study.series, study.instances, study.conflicts, study.last_instance_at)
+        counts = study.revision, study.series, study.instances, study.conflicts
+        add(rows, uid, study.state, *counts, study.last_instance_at, study.removed_at)
     console.print(rows)

@@ -9,13 +9,14 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, exists, func, literal, select, tuple_, update
 from sqlalchemy.orm import Session, aliased
 
-from cad_node.errors import LeaseLost, UnknownRow
+from cad_node.errors import LeaseLost, Removed, UnknownRow
 from cad_node.lifecycle import JOB_MOVES, IllegalMove, JobState, move
 from cad_node.store.database import Database
 from cad_node.store.deliveries import deliveries_of
 from cad_node.store.events import ADMIN, SUPERVISOR, arc, events_of, record
 from cad_node.store.job_rows import SUMMARY, add_results, cancel, results_of, steer, summaries
 from cad_node.store.job_values import ClaimedJob, JobDetail, JobSummary, NewResult
+from cad_node.store.removals import without_inputs
 from cad_node.store.tables import JobRow, UtcDateTime
 
 __all__ = ["ClaimedJob", "JobDetail", "JobSummary", "Jobs", "NewResult"]
@@ -132,13 +133,17 @@ class Jobs:
     def retry(self, job_id: int, now: datetime) -> None:
         """Queue a job that ended without result again, as if it were new: its results will bear the times of the new run.
 
-        One that is queued already is due at once, with what is left of its attempts. Raises UnknownRow, IllegalMove.
+        One that is queued already is due at once, with what is left of its attempts. Raises UnknownRow, IllegalMove, Removed.
         """
         with self._database.transaction() as session:
-            _retry(session, _locked(session, job_id), now)
+            row = _locked(session, job_id)
+            if without_inputs(session, [row]):
+                uid = row.study_instance_uid
+                raise Removed(f"job {job_id}: the images of study {uid} have been removed; send it again, it gets a new job")
+            _retry(session, row, now)
 
     def retry_all(self, state: JobState, now: datetime) -> int:
-        """Retry every job in `state`, but those whose study has had a later job of the same model. Returns how many.
+        """Retry every job in `state` whose images are there and whose study has had no later job of the same model. Returns how many.
 
         QUEUED: those that wait for their next attempt. Raises IllegalMove if no job in `state` can be retried.
         """
@@ -149,9 +154,11 @@ class Jobs:
         chosen = select(JobRow).where(*wanted).order_by(JobRow.id).with_for_update()
         with self._database.transaction() as session:
             rows = session.scalars(chosen).all()
-            for row in rows:
+            gone = without_inputs(session, rows)
+            wanted_again = [row for row in rows if row.id not in gone]
+            for row in wanted_again:
                 _retry(session, row, now)
-            return len(rows)
+            return len(wanted_again)
 
     def set_priority(self, job_id: int, priority: int, now: datetime) -> None:
         """Move a queued job forward or back; higher runs earlier. Raises UnknownRow, IllegalMove."""

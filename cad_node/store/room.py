@@ -29,6 +29,7 @@ class Room:
 
 
 def free_bytes(folder: Path) -> int:
-    """What an ordinary process can still write on the disk that `folder` lies on."""
-    disk = os.statvfs(folder)
+    """What an ordinary process can still write on the disk that `folder` lies on, or will once it is made."""
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    disk = os.statvfs(there)
     return disk.f_bavail * disk.f_frsize

@@ -11,11 +11,11 @@ from cad_node.cli.main import app
 from tests.cli.conftest import CadNode
 
 VERBS = {
-    *("serve", "scp", "worker", "sender", "demo", "send", "echo", "train", "evaluate", "export", "report"),
+    *("serve", "scp", "worker", "sender", "demo", "send", "echo", "fetch", "train", "evaluate", "export", "report"),
     *(f"jobs {verb}" for verb in ("list", "show", "retry", "cancel", "priority", "watch")),
     *("deliveries list", "deliveries retry"),
     *("studies list", "models list", "models verify", "db upgrade", "config check"),
-    *("audit verify", "audit list"),
+    *("audit verify", "audit list", "retention show", "retention run"),
 }
 
 
