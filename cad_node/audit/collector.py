@@ -1,13 +1,13 @@
 """Syslog messages to a collector: over TLS (RFC 5425) or UDP (RFC 5426)."""
 
 import socket
-import ssl
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
+from cad_node.audit.receipt import send_with_receipt
 from cad_node.errors import CadNodeError
 from cad_node.settings import Collector
-from cad_node.tls import TlsContext, connect_tls, described
+from cad_node.tls import TlsContext, described
 
 TLS_PORT, UDP_PORT = 6514, 514  # RFC 5425 4.1, RFC 5426 3.3
 _TIMEOUT_S = 15.0
@@ -20,10 +20,7 @@ class CollectorUnreachable(CadNodeError):
 
 
 class TlsCollector:
-    """Syslog knows no receipts. The collector's answer to close_notify is one: TLS gave it all that came before.
-
-    So each batch has a connection of its own, which for the few messages a second at most of an audit trail costs nothing.
-    """
+    """Each batch has a connection of its own: its end is the receipt, which syslog hasn't got."""
 
     def __init__(self, settings: Collector) -> None:
         self._address = (settings.host, settings.port or TLS_PORT)
@@ -31,17 +28,10 @@ class TlsCollector:
 
     def send(self, messages: Sequence[bytes]) -> None:
         """Return when the collector has them all. Raises CollectorUnreachable: it may have some of them; UnusableTlsFile."""
-        host, port = self._address
         context = self._context.current()
-        try:
-            with (
-                socket.create_connection(self._address, _TIMEOUT_S) as connection,
-                connect_tls(connection, context, host, _TIMEOUT_S) as secured,
-            ):
-                secured.sendall(b"".join(b"%d %b" % (len(message), message) for message in messages))  # octet counting, RFC 5425 4.3
-                _await_close(secured)
-        except OSError as exc:
-            raise CollectorUnreachable(f"syslog collector {host}:{port}: {described(exc)}; the messages are kept and sent later") from exc
+        content = b"".join(b"%d %b" % (len(message), message) for message in messages)  # octet counting, RFC 5425 4.3
+        with _translated(self._address), socket.create_connection(self._address, _TIMEOUT_S) as connection:
+            send_with_receipt(connection, context, self._address[0], content)
 
 
 class UdpCollector:
@@ -52,18 +42,19 @@ class UdpCollector:
 
     def send(self, messages: Sequence[bytes]) -> None:
         """Send each as a datagram. Raises CollectorUnreachable."""
-        host, port = self._address
-        try:
-            family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]
+        with _translated(self._address):
+            family, kind, protocol, _, address = socket.getaddrinfo(*self._address, type=socket.SOCK_DGRAM)[0]
             with socket.socket(family, kind, protocol) as datagrams:
                 datagrams.connect(address)  # so that an ICMP answer to one is the next one's error
                 for message in messages:
                     datagrams.send(message)
-        except OSError as exc:
-            raise CollectorUnreachable(f"syslog collector {host}:{port}: {described(exc)}; the messages are kept and sent later") from exc
 
 
-def _await_close(secured: ssl.SSLSocket) -> None:
-    """Close our side and wait for theirs. A bare end of theirs is as good: with bytes unread it would be a reset. Raises OSError."""
-    with suppress(ssl.SSLEOFError):
-        secured.unwrap()
+@contextmanager
+def _translated(address: tuple[str, int]) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, EOFError) as exc:
+        why = described(exc) if isinstance(exc, OSError) else "it ended the connection"
+        where = f"syslog collector {address[0]}:{address[1]}"
+        raise CollectorUnreachable(f"{where}: {why}; the messages are kept and sent later") from exc
