@@ -44,10 +44,10 @@ def read_header(beginning: Buffer, transfer_syntax_uid: str, size: int | None = 
     order = "<" if is_little_endian else ">"
     values = ((entry.keyword, _value(data, found.get(entry.tag), entry, order)) for entry in _INDEX)
     return Header(
-        study_instance_uid=_text(data, found.get(_STUDY_INSTANCE_UID)),
-        series_instance_uid=_text(data, found.get(_SERIES_INSTANCE_UID)),
-        sop_class_uid=_text(data, found.get(_SOP_CLASS_UID)),
-        sop_instance_uid=_text(data, found.get(_SOP_INSTANCE_UID)),
+        study_instance_uid=_uid(data, found.get(_STUDY_INSTANCE_UID)),
+        series_instance_uid=_uid(data, found.get(_SERIES_INSTANCE_UID)),
+        sop_class_uid=_uid(data, found.get(_SOP_CLASS_UID)),
+        sop_instance_uid=_uid(data, found.get(_SOP_INSTANCE_UID)),
         modality=_texts(_raw(data, found.get(_MODALITY)), order)[0][:_CODE_LIMIT],
         names_processing=_names_processing(data, found.get(_CONTRIBUTING_EQUIPMENT_SEQUENCE)),
         index={keyword: value for keyword, value in values if value is not None},
@@ -132,6 +132,11 @@ def _value(data: DataSetBytes, element: Element | None, entry: "_Entry", order: 
     except (ValueError, struct.error):
         return None
     return values if entry.may_be_many else values[0]
+
+
+def _uid(data: DataSetBytes, element: Element | None) -> str:
+    """Only padding goes: what else isn't of a UID makes it none, as it does for everyone who reads the file."""
+    return _raw(data, element).decode("latin-1").rstrip(" \0")
 
 
 def _text(data: DataSetBytes, element: Element | None) -> str:

@@ -16,7 +16,7 @@ ReadAt = Callable[[int, int], bytes]  # offset in the data set, bytes wanted -> 
 _UNDEFINED_LENGTH = 0xFFFFFFFF
 _DELIMITATION_GROUP = 0xFFFE  # items and delimiters, PS3.5 7.5: a tag and a length, no VR
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
-_DELIMITERS = frozenset({_ITEM_END, _SEQUENCE_END})
+_DELIMITERS, _OF_ITEMS = frozenset({_ITEM_END, _SEQUENCE_END}), frozenset({_ITEM, _ITEM_END})
 _PIXEL_DATA_GROUP = 0x7FE0
 _HEADER_BYTES = 8
 _LONG_HEADER_BYTES = 12
@@ -98,9 +98,9 @@ def elements(data: DataSetBytes, coding: Coding, wanted: frozenset[int]) -> Iter
     Raises UnparseableDataset where the data set ends inside an element, or inside an item of encapsulated Pixel Data, PS3.5 A.4.
     A missing Sequence Delimitation Item at the very end passes, because devices that leave it out exist.
     """
-    for element in _siblings(data, 0, data.size, coding, wanted | {_ITEM_END}):
-        if element.tag == _ITEM_END:
-            raise UnparseableDataset("an item ends where none has begun; send the data set again from its source")
+    for element in _siblings(data, 0, data.size, coding, wanted | _OF_ITEMS):
+        if element.tag in _OF_ITEMS:  # readers go different ways from here, and would find different instances
+            raise UnparseableDataset("an item begins or ends outside of any sequence; send the data set again from its source")
         yield element
 
 
@@ -140,12 +140,12 @@ def _past_items(data: DataSetBytes, tag: int, place: int, coding: Coding) -> int
         is_item = (tag == _ITEM) is (len(begun) % 2 == 1)
         inner, _, place, length = data.header(place, begun[-1])
         if inner == (_ITEM_END if is_item else _SEQUENCE_END):
-            begun.pop()
+            begun.pop()  # whatever its length says, as pydicom reads it
         elif inner in _DELIMITERS or (inner == _ITEM) is is_item:
             raise UnparseableDataset(f"{_text(inner)} can't be where it is, in {_text(tag)}; send the data set again from its source")
         elif length == _UNDEFINED_LENGTH:
             begun.append(begun[-1] if is_item else _coding_of_item(data, place, begun[-1]))
-        if length != _UNDEFINED_LENGTH:
+        else:
             place += length
         if place > data.size:
             raise UnparseableDataset(f"the data set ends inside element {_text(inner)}; send it again from its source")

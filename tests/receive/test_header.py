@@ -1,6 +1,8 @@
+import os
 import time
 import tracemalloc
 import zlib
+from pathlib import Path
 
 import pytest
 from pydicom.dataset import Dataset
@@ -170,3 +172,94 @@ def test_sequences_nested_without_end_are_refused() -> None:
 
     with pytest.raises(UnparseableDataset, match="nested deeper"):
         read_header(nested, ExplicitVRLittleEndian)
+
+
+@pytest.mark.parametrize("is_implicit_vr", [False, True])
+def test_a_sequence_of_many_empty_items_does_not_fill_the_memory(is_implicit_vr: bool) -> None:
+    ds = ct_study(slices=1)[0]
+    head = b"\x08\x00\x15\x11" + (b"\xff" * 4 if is_implicit_vr else b"SQ\0\0\xff\xff\xff\xff")
+    bomb = head + (b"\xfe\xff\x00\xe0" + bytes(4)) * 50_000 + DELIMITER
+    tracemalloc.start()
+
+    header = read_header(bomb + encoded(ds, is_implicit_vr), ImplicitVRLittleEndian if is_implicit_vr else ExplicitVRLittleEndian)
+
+    _, most_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert header.sop_instance_uid == ds.SOPInstanceUID
+    assert most_bytes < len(bomb) * 3  # the bytes themselves are joined, and their end is
+
+
+def test_a_value_of_millions_of_values_does_not_fill_the_memory() -> None:
+    ds = ct_study(slices=1)[0]
+    bomb = b"\x08\x00\x08\x00" + (10 << 20).to_bytes(4, "little") + b"\\" * (10 << 20)
+    whole = bomb + encoded(altered(ds, ImageType=None), is_implicit_vr=True)
+    tracemalloc.start()
+
+    header = read_header(whole, ImplicitVRLittleEndian)
+
+    _, most_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert "ImageType" not in header.index
+    assert most_bytes < 1 << 20
+
+
+def test_a_data_set_of_more_headers_than_any_image_has_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cad_node.receive.scan._MOST_HEADERS", 1000)
+
+    with pytest.raises(UnparseableDataset, match="more than 1000 elements and items"):
+        read_header(bytes(8) * 1001 + encoded(ct_study(slices=1)[0]), ExplicitVRLittleEndian)
+
+
+def test_a_uid_behind_nul_characters_is_none() -> None:
+    element = b"\x08\x00\x18\x00UI\x08\x00\0\0" + b"1.2.3\0"
+    whole = encoded(altered(ct_study(slices=1)[0], SOPInstanceUID=None))
+
+    header = read_header(element + whole, ExplicitVRLittleEndian)
+
+    assert header.sop_instance_uid == "\0\0" + "1.2.3"  # what every reader of the file finds; it is refused as no UID
+
+
+@pytest.mark.parametrize("tag", [b"\xfe\xff\x00\xe0", b"\xfe\xff\x0d\xe0"])
+def test_an_item_outside_of_any_sequence_is_refused(tag: bytes) -> None:
+    with pytest.raises(UnparseableDataset, match="outside of any sequence"):
+        read_header(encoded(ct_study(slices=1)[0]) + tag + bytes(4), ExplicitVRLittleEndian)
+
+
+def test_a_delimiter_has_no_value_whatever_its_length_says() -> None:
+    ds = ct_study(slices=1)[0]
+    sequence = b"\x08\x00\x15\x11SQ\0\0\xff\xff\xff\xff" + b"\xfe\xff\x00\xe0" + bytes(4) + DELIMITER[:4] + b"\x10\0\0\0"
+
+    header = read_header(sequence + encoded(ds), ExplicitVRLittleEndian)
+
+    assert header.sop_instance_uid == ds.SOPInstanceUID
+
+
+def test_a_number_of_more_digits_than_its_value_representation_has_is_absent() -> None:
+    ds = altered(ct_study(slices=1)[0], InstanceNumber=None)
+    element = b"\x20\x00\x13\x00IS\x90\x01" + b"9" * 400
+
+    header = read_header(element + encoded(ds), ExplicitVRLittleEndian)
+
+    assert "InstanceNumber" not in header.index
+
+
+def test_a_data_set_that_lies_on_disk_is_checked_without_being_read(tmp_path: Path) -> None:
+    ds = ct_study(slices=1)[0]
+    whole = encoded(altered(ds, PixelData=None)) + b"\xe0\x7f\x10\x00OW\0\0" + (1 << 31).to_bytes(4, "little")
+    file = tmp_path / "sparse"
+    with file.open("wb") as opened:
+        opened.write(whole)
+        opened.truncate(len(whole) + (1 << 31))
+    read_bytes = []
+
+    def read_at(offset: int, count: int) -> bytes:
+        with file.open("rb") as opened:
+            read_bytes.append(count)
+            return os.pread(opened.fileno(), count, offset)
+
+    header = read_header(whole, ExplicitVRLittleEndian, file.stat().st_size, read_at)
+    with pytest.raises(UnparseableDataset, match="runs beyond the end"):
+        read_header(whole, ExplicitVRLittleEndian, file.stat().st_size - 2, read_at)
+
+    assert header.sop_instance_uid == ds.SOPInstanceUID
+    assert sum(read_bytes) < 1 << 16
