@@ -53,8 +53,10 @@ class Spool:
     either half-written, and nobody was told that it exists, or placed and perhaps not indexed.
     """
 
-    def __init__(self, root: Path, min_free_mb: int) -> None:
+    def __init__(self, root: Path, min_free_mb: int, *, durable: bool = True) -> None:
+        """durable: False leaves it to the operating system when content reaches the disk."""
         self._root = root.resolve()  # stored paths hold wherever a process is started
+        self._durable = durable
         self._room = Room(self._root, min_free_mb * 1_000_000)
         self._conflicts = self._root / "conflicts"
         self._own = self._root / "arriving" / uuid.uuid4().hex
@@ -91,15 +93,23 @@ class Spool:
         """
         final = self.path_of(study_uid, series_uid, sop_uid)
         with _out_of_space_named(final):
-            file.sync()
-            if _link(file.path, final, self._own_descriptor):
+            file.close(durable=self._durable)
+            if self._link(file.path, final):
                 return Placed(final, NEW)
             content_sha256 = _data_set_sha256(file.path)
             if content_sha256 == _data_set_sha256(final):
                 return Placed(final, SAME)
             aside = self._conflicts / f"{sop_uid}.{content_sha256[:16]}.dcm"
-            _link(file.path, aside, self._own_descriptor)
+            self._link(file.path, aside)
             return Placed(aside, CONFLICT)
+
+    def _link(self, arriving: Path, final: Path) -> bool:
+        """Give a file its final name as well unless the name is taken; True: given. Durable either way, and so is its first name."""
+        given = _link(arriving, final)
+        if self._durable:
+            _sync_folder(final.parent)  # also where the name was taken: its process may not have come so far
+            os.fsync(self._own_descriptor)
+        return given
 
     def path_of(self, study_uid: str, series_uid: str, sop_uid: str) -> Path:
         """Where an instance lies. Raises InvalidUid."""
@@ -150,22 +160,21 @@ class ArrivingFile:
         """What is written there."""
         return os.pread(self._descriptor, size, offset)
 
-    def sync(self) -> None:
-        """Make the content durable, and close."""
+    def close(self, *, durable: bool) -> None:
+        """No more is written; what was is on the disk if `durable`."""
+        if self._descriptor < 0:
+            return
         try:
-            os.fsync(self._descriptor)
+            if durable:
+                os.fsync(self._descriptor)
         finally:
-            self._close()
+            os.close(self._descriptor)
+            self._descriptor = -1
 
     def discard(self) -> None:
         """Nothing of it stays under this name."""
-        self._close()
+        self.close(durable=False)
         forget(self.path)
-
-    def _close(self) -> None:
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
 
 
 def forget(arriving: Path) -> None:
@@ -239,15 +248,7 @@ def _write(file: BinaryIO, chunks: Iterable[bytes]) -> str:
     return digest.hexdigest()
 
 
-def _link(arriving: Path, final: Path, arriving_folder: int) -> bool:
-    """Give a file its final name as well unless the name is taken; True: given. Durable either way, and so is its first name."""
-    given = _link_once(arriving, final)
-    _sync_folder(final.parent)  # also where the name was taken: its process may not have come so far
-    os.fsync(arriving_folder)
-    return given
-
-
-def _link_once(arriving: Path, final: Path) -> bool:
+def _link(arriving: Path, final: Path) -> bool:
     while True:
         try:
             os.link(arriving, final)

@@ -1,0 +1,92 @@
+"""Instances a second that the listener takes and the sender gives, beside DCMTK and Orthanc, interleaved; medians and ratios.
+
+python -m benchmarks.intake [--runs 7] [--only WORDS] [--json FILE]
+"""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from benchmarks.intake.instances import compressed, ct_instances
+from benchmarks.intake.receivers import Receiver, receivers, running
+from benchmarks.intake.senders import send
+
+Figures = dict[str, list[float]]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.intake", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--runs", type=int, default=7, help="rounds; in each, every receiver takes its turn")
+    parser.add_argument("--instances", type=int, default=300)
+    parser.add_argument("--only", default="", help="only the scenes whose name holds these words")
+    parser.add_argument("--json", type=Path, help="also write the figures to this file")
+    arguments = parser.parse_args()
+    console = Console()
+    compared = [receiver for receiver in receivers() if not receiver.missing]
+    for receiver in receivers():
+        if receiver.missing:
+            console.print(f"left out: {receiver.name}: {receiver.missing}")
+    with tempfile.TemporaryDirectory(prefix="cad-node-intake-") as folder:
+        figures = _measure(Path(folder), compared, arguments.runs, arguments.instances, arguments.only, console)
+    for scene, by_receiver in figures.items():
+        console.print(_table(scene, by_receiver))
+    if arguments.json:
+        arguments.json.parent.mkdir(parents=True, exist_ok=True)
+        machine = {"cores": os.cpu_count(), "platform": platform.platform()}
+        arguments.json.write_text(json.dumps({"machine": machine, "instances_per_s": figures}, indent=2), encoding="utf-8")
+
+
+def _measure(
+    folder: Path, compared: Sequence[Receiver], runs: int, count: int, only: str, console: Console
+) -> Mapping[str, Mapping[str, list[float]]]:
+    plain = ct_instances(folder / "ct", count)
+    sets: dict[str, Path] = {"uncompressed": plain}
+    scenes = [
+        ("uncompressed", 1, "1"),
+        ("uncompressed", 4, "1"),
+        ("JPEG 2000", 1, "1"),
+        ("JPEG 2000", 4, "1"),
+        ("uncompressed", 1, "0"),
+    ]
+    figures: dict[str, dict[str, list[float]]] = {}
+    for content, associations, nodelay in scenes:
+        scene = f"{count} {content}, {associations} association{'s' * (associations > 1)}" + ("" if nodelay == "1" else ", Nagle on")
+        if only not in scene:
+            continue
+        if content not in sets:
+            sets[content] = compressed(plain, folder / "j2k")
+        figures[scene] = {receiver.name: [] for receiver in compared}
+        for number in track(range(runs), f"{scene}", console=console):
+            for receiver in compared:
+                with running(receiver, folder / f"run{number}") as process:
+                    seconds = send(sets[content], process.port, associations, nodelay)
+                    stored = receiver.stored(process.folder)
+                if stored != count:
+                    raise SystemExit(f"{receiver.name} stored {stored} of {count}")
+                figures[scene][receiver.name].append(count / seconds)
+    return figures
+
+
+def _table(scene: str, by_receiver: Mapping[str, Sequence[float]]) -> Table:
+    table = Table(title=scene)
+    for heading in ("receiver", "instances/s", "from", "to", "to storescp", "to storescp +B", "to Orthanc"):
+        table.add_column(heading, justify="left" if heading == "receiver" else "right")
+    medians = {name: statistics.median(rates) for name, rates in by_receiver.items()}
+    peers = [medians.get(name) for name in ("storescp --fork", "storescp --fork +B -pdu 131072", "Orthanc")]
+    for name, rates in by_receiver.items():
+        ratios = [f"{medians[name] / peer:.2f}" if peer else "" for peer in peers]
+        table.add_row(name, f"{medians[name]:.0f}", f"{min(rates):.0f}", f"{max(rates):.0f}", *ratios)
+    return table
+
+
+if __name__ == "__main__":
+    main()
