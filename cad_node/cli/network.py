@@ -4,13 +4,13 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from pydantic import ValidationError
 from rich.progress import track
 
 from cad_node.cli.context import EX_FAILED, EX_USAGE, console, settings
+from cad_node.cli.peer import named_peer
 from cad_node.cli.tables import print_left_out
 from cad_node.errors import AssociationRejected, CadNodeError, PacsUnreachable
-from cad_node.settings import Destination, Settings
+from cad_node.settings import Destination
 
 app = typer.Typer()
 
@@ -27,7 +27,7 @@ def echo(peer: Peer) -> None:
     from cad_node.deliver.echo import echo as verify
 
     read = settings()
-    to = _peer(read, peer)
+    to = named_peer(peer, read.destinations, Destination, "destination")
     calling_ae_title = to.calling_ae_title or read.node.ae_title
     try:
         verify(to, calling_ae_title, read.sender.timeout_s)
@@ -49,7 +49,7 @@ def send(
     from cad_node.deliver.gather import gather
 
     read = settings()
-    to = _peer(read, peer)
+    to = named_peer(peer, read.destinations, Destination, "destination")
     gathered = gather(folder)
     print_left_out(console, "skipped", gathered.skipped)
     if not gathered.files:
@@ -62,18 +62,3 @@ def send(
     print_left_out(console, "not taken", failed)
     console.print(f"{len(paths) - len(failed)} of {len(paths)} sent, {len(gathered.skipped)} files skipped")
     raise typer.Exit(EX_FAILED if failed else 0)
-
-
-def _peer(read: Settings, peer: str) -> Destination:
-    if peer in read.destinations:
-        return read.destinations[peer]
-    title, _, address = peer.partition("@")
-    host, _, port = address.rpartition(":")
-    if not (title and host and port.isdecimal()):
-        known = ", ".join(read.destinations) or "none is configured"
-        raise typer.BadParameter(f"{peer!r}: write AETITLE@HOST:PORT, or name a destination ({known})")
-    try:
-        return Destination(ae_title=title, host=host, port=int(port))
-    except ValidationError as exc:
-        wrong = "; ".join(f"{error['loc'][0]}: {error['msg']}" for error in exc.errors())
-        raise typer.BadParameter(f"{peer!r}: {wrong}") from exc

@@ -1,6 +1,6 @@
 """C-FIND as SCU, Study Root, PS3.4 C.4.1."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydicom.dataset import Dataset
@@ -12,14 +12,14 @@ from cad_node.errors import PacsUnreachable
 from cad_node.query.association import QueryFailed, QueryPeer, associated
 from cad_node.query.statuses import PENDING, SUCCESS, meaning_of
 
-Keys = Mapping[str, str | list[str]]
+Keys = Mapping[str, Sequence[str]]
 
 
 def find(peer: QueryPeer, level: str, keys: Keys) -> list[Dataset]:
     """Every match of `keys` at `level`.
 
     level: STUDY, SERIES or IMAGE; the unique keys of the levels above must be among the keys, PS3.4 C.4.1.2.1.
-    keys: keyword -> what to match; "" matches all and asks for the value; a list is one of UIDs.
+    keys: keyword -> what to match; "" matches all and asks for the value; several values are UIDs.
     Raises PacsUnreachable, AssociationRejected, QueryFailed; none of them repeats a key's value.
     """
     model = StudyRootQueryRetrieveInformationModelFind
@@ -32,7 +32,7 @@ def identifier_of(level: str, keys: Keys) -> Dataset:
     identifier = Dataset()
     identifier.QueryRetrieveLevel = level
     for keyword, value in keys.items():
-        setattr(identifier, keyword, value)
+        setattr(identifier, keyword, value if isinstance(value, str) else list(value))
     if not all(part.isascii() for value in keys.values() for part in value):
         identifier.SpecificCharacterSet = "ISO_IR 192"  # UTF-8
     return identifier

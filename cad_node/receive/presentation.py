@@ -1,5 +1,7 @@
 """What the Storage SCP accepts: SOP classes and transfer syntaxes."""
 
+from collections.abc import Collection
+
 from pydicom._uid_dict import UID_dictionary
 from pydicom.uid import (
     HTJ2K,
@@ -49,6 +51,9 @@ TRANSFER_SYNTAXES = (
     *MPEGTransferSyntaxes,
 )
 
+_LIKELY = [syntax for syntax in TRANSFER_SYNTAXES if syntax not in {ExplicitVRLittleEndian, ImplicitVRLittleEndian}]
+_MOST_TO_GET = 127  # presentation contexts: of 128, PS3.8 9.3.2.2, one is the retrieve's own
+
 # Their instances belong to no study (PS3.4 GG), or aren't sent by C-STORE at all.
 _OUTSIDE_STUDIES = {
     "StorageCommitmentPushModel",
@@ -88,4 +93,19 @@ def accepted_contexts() -> list[PresentationContext]:
     for uid in STORAGE_CLASSES:
         if uid not in _NEGOTIABLE:
             register_uid(uid, UID(uid).keyword, StorageServiceClass)
-    return [build_context(Verification), *(build_context(uid, list(TRANSFER_SYNTAXES)) for uid in STORAGE_CLASSES)]
+    contexts = [build_context(uid, list(TRANSFER_SYNTAXES)) for uid in STORAGE_CLASSES]
+    for context in contexts:
+        context.scu_role = context.scp_role = True  # as the requestor proposes, PS3.7 D.3.3.4: with C-GET it is the one that stores
+    return [build_context(Verification), *contexts]
+
+
+def contexts_to_get(sop_class_uids: Collection[str]) -> list[PresentationContext]:
+    """What to propose to a peer that is to send us instances of these classes; empty: not known which.
+
+    A peer takes one transfer syntax of those in a presentation context, and may be unable to send what it holds in another:
+    each has its own, as far as an association has room for them, the likely ones first.
+    """
+    classes = sorted(sop_class_uids) or sorted(IMAGE_CLASSES)
+    uncompressed = [build_context(uid, [ExplicitVRLittleEndian, ImplicitVRLittleEndian]) for uid in classes]
+    others = [build_context(uid, syntax) for syntax in _LIKELY for uid in classes]
+    return [*uncompressed, *others][:_MOST_TO_GET]

@@ -1,0 +1,73 @@
+"""Attribute matching, PS3.4 C.2.2.2, rule by rule."""
+
+import fnmatch
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydicom.config import IGNORE
+from pydicom.datadict import dictionary_VR, tag_for_keyword
+from pydicom.dataelem import DataElement
+
+from cad_node.receive.matching import matches
+
+
+def element(keyword: str, value: object) -> DataElement:
+    return DataElement(tag_for_keyword(keyword), dictionary_VR(keyword), value, validation_mode=IGNORE)
+
+
+@pytest.mark.parametrize(
+    ("keyword", "wanted", "held", "expected"),
+    [
+        ("PatientID", "", "P-1", True),
+        ("PatientID", "*", None, True),
+        ("PatientID", "P-1", "P-1", True),
+        ("PatientID", "P-1", "p-1", False),
+        ("PatientID", "P-1", "", False),
+        ("PatientID", "P-1", None, False),
+        ("PatientID", "P-?", "P-1", True),
+        ("PatientID", "P-?", "P-12", False),
+        ("PatientID", "P[1]", "P1", False),
+        ("PatientName", "MUSTER^EVA", "Muster^Eva", True),
+        ("PatientName", "Muster^Eva^^^", "Muster^Eva", True),
+        ("PatientName", "must*", "Muster^Eva", True),
+        ("PatientName", "Muster", "Muster^Eva", False),
+        ("StudyInstanceUID", ["1.2", "1.3"], "1.3", True),
+        ("StudyInstanceUID", ["1.2", "1.3"], "1.4", False),
+        ("StudyInstanceUID", "1.?", "1.3", False),
+        ("ModalitiesInStudy", "SR", ["SEG", "SR"], True),
+        ("ModalitiesInStudy", "CT", ["SEG", "SR"], False),
+        ("StudyDate", "20260102", "20260102", True),
+        ("StudyDate", "20260101-20260103", "20260102", True),
+        ("StudyDate", "20260102-20260102", "20260102", True),
+        ("StudyDate", "-20260101", "20260102", False),
+        ("StudyDate", "20260103-", "20260102", False),
+        ("StudyDate", "20260102-", "20260102", True),
+        ("StudyDate", "2026.01.01-2026.01.03", "20260102", True),
+        ("StudyDate", "20260101-", "", False),
+        ("StudyTime", "1011", "101112.5", True),
+        ("StudyTime", "101112", "101113", False),
+        ("StudyTime", "1000-1011", "101159", True),
+        ("StudyTime", "1000-1010", "101112", False),
+        ("StudyTime", "10:00-", "101112", True),
+        ("SeriesNumber", "7", 7, True),
+        ("SeriesNumber", "7", 8, False),
+        ("InstanceNumber", "1", None, False),
+    ],
+)
+def test_a_value_matches_as_its_value_representation_says(keyword: str, wanted: object, held: object, expected: bool):
+    there = None if held is None else element(keyword, held)
+
+    assert matches(element(keyword, wanted), there) is expected
+
+
+_WORDS = st.text("AB?*.^[", min_size=1, max_size=6)
+
+
+@given(_WORDS, st.text("AB.^[", max_size=6))
+def test_wildcards_are_those_of_a_shell_but_for_its_brackets(pattern: str, text: str):
+    in_shell = pattern.replace("[", "[[]")
+
+    found = matches(element("StudyDescription", pattern), element("StudyDescription", text))
+
+    assert found is fnmatch.fnmatchcase(text, in_shell)
