@@ -3,9 +3,8 @@
 Nothing is silent: when a study is settled, each model has a job on it, or one that says why it was refused.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
-from types import MappingProxyType
 from typing import NamedTuple
 
 from cad_node.log import get_logger
@@ -16,6 +15,9 @@ from cad_node.store.studies import Evidence, NewJob, Studies
 from cad_node.study import Series, Study
 
 log = get_logger()
+
+
+Counts = Callable[[Evidence, datetime], StudyCounts | None]
 
 
 class Making(NamedTuple):
@@ -34,18 +36,18 @@ def settle_complete_studies(
     priority: int = 0,
     *,
     tell_refusals: bool = False,
-    counts: Mapping[str, StudyCounts] = MappingProxyType({}),
+    counts: Counts = lambda _evidence, _now: None,
 ) -> list[str]:
     """Start the models whose series are whole, and settle each complete study into one job for each model.
 
     tell_refusals: a model that takes no series gets a job for the worker, who refuses it with a report; else it is refused at once.
-    counts: what the senders' PACS say, by Study Instance UID.
+    counts: what a study's sender's PACS says it holds of it.
     Returns the Study Instance UIDs of those settled.
     """
     making = Making(manifests, priority, tell_refusals)
     settled = []
     for evidence in studies.receiving():
-        counted = counts.get(evidence.study_instance_uid)
+        counted = counts(evidence, now)
         if may_have_news(evidence, counted, rule, now) and _proceed(evidence, counted, studies, making, rule, now):
             settled.append(evidence.study_instance_uid)
     return settled

@@ -49,10 +49,10 @@ class Verdict:
 
 def may_have_news(evidence: Evidence, counts: StudyCounts | None, rule: Completeness, now: datetime) -> bool:
     """Whether any series can be whole at all: a look that needs no headers."""
-    listed = _listed(evidence.steps)
-    return any(one.series_instance_uid in listed or counts is not None or _is_still(one, rule, now) for one in evidence.series) or _is_over(
-        evidence.last_instance_at, rule.quiet_s, now
-    )
+    listed, counted = _listed(evidence.steps), counts.by_series if counts else {}
+    if (counts and counts.of_study) or _is_over(evidence.last_instance_at, rule.quiet_s, now):
+        return True
+    return any(one.series_instance_uid in listed.keys() | counted.keys() or _is_still(one, rule, now) for one in evidence.series)
 
 
 def judge(study: Study, evidence: Evidence, counts: StudyCounts | None, rule: Completeness, now: datetime) -> Verdict:
