@@ -107,6 +107,8 @@ class Scp(_Section):
     """Associations served at once; one more is rejected (transient)."""
     max_associations_per_peer: int = Field(default=32, ge=1)
     """Associations served at once for one [peers.NAME], or one address that none describes; one more is rejected (transient)."""
+    max_connections: int = Field(default=1000, ge=1)
+    """Connections at once, with an association or without one yet; one more is closed."""
     called_ae_title: Literal["any", "ours"] = "any"
     """Whether an association must call this node by `node.ae_title`."""
     addresses: tuple[IPvAnyNetwork, ...] = ()
@@ -118,6 +120,8 @@ class Scp(_Section):
     """A connection that hasn't asked for an association for so long is closed (ARTIM, PS3.8 9.1.5)."""
     network_timeout_s: Seconds = 60
     """An association without traffic for so long is aborted."""
+    fsync: bool = True
+    """Whether an instance survives a power cut once it is acknowledged. Without it, it survives the process' death alone."""
     min_free_mb: int = Field(default=512, ge=0)
     """Below this much free space instances are refused with 0xA700."""
 
