@@ -1,19 +1,27 @@
 """The receiving process: the listener, and the settling of complete studies into jobs."""
 
 import threading
+from contextlib import ExitStack
 
 from cad_node.app.start import now, open_store, usable_models
 from cad_node.poller import poll
+from cad_node.query.association import QueryPeer
+from cad_node.receive.access import Access
 from cad_node.receive.completeness import settle_complete_studies
+from cad_node.receive.doorkeeper import Doorkeeper
 from cad_node.receive.index_queue import IndexQueue
 from cad_node.receive.instance import Intake
 from cad_node.receive.listener import Listener
+from cad_node.receive.mpps import PerformedProcedureSteps
+from cad_node.receive.pacs_counts import PacsCounts
 from cad_node.receive.query import Query
 from cad_node.receive.recovery import index_what_was_left
+from cad_node.receive.service import Service
 from cad_node.receive.storage import Storage
-from cad_node.settings import Settings
+from cad_node.settings import ListenerTls, Scp, Settings
 from cad_node.store.files import Spool
 from cad_node.store.held import Held
+from cad_node.store.performed_steps import PerformedSteps
 
 
 def run_scp(settings: Settings, stop: threading.Event) -> None:
@@ -21,17 +29,36 @@ def run_scp(settings: Settings, stop: threading.Event) -> None:
     store = open_store(settings)
     manifests = [folder.manifest for folder in usable_models(settings)]
     tell_refusals = any("refusal" in destination.objects for destination in settings.destinations.values())
+    counts = PacsCounts(_peers_by_title(settings), settings.completeness, now)
     spool = Spool(settings.spool_dir, settings.scp.min_free_mb, durable=settings.scp.fsync)
 
     def settle() -> bool:
         store.jobs.lose_expired(now(), settings.queue.max_attempts)
         store.deliveries.lose_expired(now())
-        settled = settle_complete_studies(store.studies, manifests, settings.completeness, now(), tell_refusals=tell_refusals)
-        return bool(settled)
+        rule, at = settings.completeness, now()
+        return bool(settle_complete_studies(store.studies, manifests, rule, at, tell_refusals=tell_refusals, counts=counts.latest))
 
     with IndexQueue(store.studies) as index:
         index_what_was_left(spool, index, now)
         storage = Storage(Intake(spool, index, now), index, store.studies, now)
-        services = [Query(Held(store.database), settings.destinations, settings.node.ae_title)]
-        with Listener(settings.scp, settings.node.ae_title, storage, services):
+        doorkeeper = Doorkeeper(Access(settings.scp, settings.peers, settings.node.ae_title))
+        services: list[Service] = [
+            doorkeeper,
+            PerformedProcedureSteps(PerformedSteps(store.database), now),
+            Query(Held(store.database), settings.destinations, settings.node.ae_title),
+        ]
+        with ExitStack() as listening:
+            for tls in _ways_in(settings.scp):
+                listening.enter_context(Listener(settings.scp, settings.node.ae_title, storage, services, tls=tls))
             poll(settle, settings.queue.poll_s, stop)
+
+
+def _peers_by_title(settings: Settings) -> dict[str, QueryPeer]:
+    """The PACS that can be asked, by the AE title that they call with when they send."""
+    own, timeout_s = settings.node.ae_title, settings.sender.timeout_s
+    return {source.ae_title: QueryPeer.of(source, own, timeout_s) for source in settings.sources.values()}
+
+
+def _ways_in(settings: Scp) -> list[ListenerTls | None]:
+    """How TLS is spoken on each listener; None: the plain one."""
+    return [*([None] if settings.plain else []), *([settings.tls] if settings.tls else [])]

@@ -1,8 +1,7 @@
 """Who may associate, and for what; what is refused is refused in the words of PS3.8 and PS3.7."""
 
 import threading
-from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address
 from typing import NamedTuple
@@ -27,6 +26,7 @@ class Rejection(NamedTuple):
 
 
 NO_REASON_GIVEN = Rejection(1, 1, 1)
+NOT_NOW = Rejection(2, 2, 1)  # without a reason
 CALLING_AE_TITLE_NOT_RECOGNIZED = Rejection(1, 1, 3)
 CALLED_AE_TITLE_NOT_RECOGNIZED = Rejection(1, 1, 7)
 TEMPORARY_CONGESTION = Rejection(2, 3, 1)
@@ -55,9 +55,9 @@ class Caller:
 class Admission:
     """What a peer may do on its association."""
 
-    peer: str  # [peers.NAME]; empty: unknown
-    counted_as: str
+    counted_as: str  # peers.NAME, or an address that none describes
     may: frozenset[ServiceName]
+    max_associations: int
 
 
 class Access:
@@ -65,45 +65,40 @@ class Access:
 
     def __init__(self, settings: Scp, peers: Mapping[str, Peer], ae_title: str) -> None:
         self._settings, self._peers, self._ae_title = settings, peers, ae_title
-        self._open: Counter[str] = Counter()  # associations, by what they count as
+        self._admitted: list[tuple[str, Callable[[], bool]]] = []  # what each counts as, and whether it is open
         self._lock = threading.Lock()
 
-    def enter(self, caller: Caller) -> Admission:
-        """Admit a peer, and count it until `leave`. Raises Refused."""
+    def enter(self, caller: Caller, is_open: Callable[[], bool]) -> Admission:
+        """Admit a peer, and count it for as long as `is_open` says so. Raises Refused."""
         if self._settings.called_ae_title == "ours" and caller.called_ae_title != self._ae_title:
-            raise Refused(CALLED_AE_TITLE_NOT_RECOGNIZED, f"it calls {caller.called_ae_title}, and this node is {self._ae_title}")
+            raise Refused(CALLED_AE_TITLE_NOT_RECOGNIZED, f"it calls {caller.called_ae_title!r}, and this node is {self._ae_title}")
         if self._settings.addresses and not _is_within(caller.address, self._settings):
-            raise Refused(NO_REASON_GIVEN, f"{caller.address} isn't in scp.addresses")
-        admission, limit = self._recognized(caller)
-        self._count(admission, limit)
+            raise Refused(NO_REASON_GIVEN, "its address isn't in scp.addresses")
+        admission = self._recognized(caller)
+        self._count(admission, is_open)
         return admission
 
-    def leave(self, admission: Admission) -> None:
-        """The association has ended."""
-        with self._lock:
-            self._open[admission.counted_as] -= 1
-            self._open += Counter()  # drops what is at zero
-
-    def _recognized(self, caller: Caller) -> tuple[Admission, int]:
-        """What the caller may, and how often at once. The first entry of the settings that fits counts."""
+    def _recognized(self, caller: Caller) -> Admission:
+        """What the caller may. The first entry of the settings that fits counts."""
+        usual_limit = self._settings.max_associations_per_peer
         for name, peer in self._peers.items():
             if peer.ae_title in (None, caller.calling_ae_title) and _fits(caller, peer):
-                limit = peer.max_associations or self._settings.max_associations_per_peer
-                return Admission(name, f"peers.{name}", frozenset(peer.may)), limit
+                return Admission(f"peers.{name}", frozenset(peer.may), peer.max_associations or usual_limit)
         for name, peer in self._peers.items():
             if peer.ae_title == caller.calling_ae_title:
                 raise Refused(CALLING_AE_TITLE_NOT_RECOGNIZED, f"not the address or the certificate of peers.{name}")
         if self._settings.unknown_peers == "reject":
             raise Refused(CALLING_AE_TITLE_NOT_RECOGNIZED, "no [peers.NAME] describes it")
-        return Admission("", caller.address, _UNKNOWN_MAY[self._settings.unknown_peers]), self._settings.max_associations_per_peer
+        return Admission(caller.address, _UNKNOWN_MAY[self._settings.unknown_peers], usual_limit)
 
-    def _count(self, admission: Admission, limit: int) -> None:
+    def _count(self, admission: Admission, is_open: Callable[[], bool]) -> None:
         with self._lock:
-            if self._open.total() >= self._settings.max_associations:
-                raise Refused(LOCAL_LIMIT_EXCEEDED, f"{self._settings.max_associations} associations are open, scp.max_associations")
-            if self._open[admission.counted_as] >= limit:
-                raise Refused(LOCAL_LIMIT_EXCEEDED, f"{limit} associations are open for {admission.counted_as}")
-            self._open[admission.counted_as] += 1
+            self._admitted = [(counted_as, lasts) for counted_as, lasts in self._admitted if lasts()]
+            if len(self._admitted) >= self._settings.max_associations:
+                raise Refused(LOCAL_LIMIT_EXCEEDED, f"{self._settings.max_associations} are open, scp.max_associations")
+            if sum(counted_as == admission.counted_as for counted_as, _ in self._admitted) >= admission.max_associations:
+                raise Refused(LOCAL_LIMIT_EXCEEDED, f"{admission.max_associations} are open for {admission.counted_as}")
+            self._admitted.append((admission.counted_as, is_open))
 
 
 def _fits(caller: Caller, peer: Peer) -> bool:

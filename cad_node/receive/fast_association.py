@@ -6,8 +6,8 @@ C-STORE is read and answered without pynetdicom's message classes. All else - ne
 release, their collisions, the timers - is pynetdicom's own state machine, fed with the PDUs it would have read itself.
 Its EVT_DATA_RECV, EVT_PDU_RECV and EVT_DIMSE_RECV aren't triggered for C-STORE, nor EVT_C_STORE: the sink is asked.
 
-What is leant on, and has to be looked at again with another version: `dul.DULServiceProvider` (its queues, timers,
-_decode_pdu, _read_pdu_data, _process_recv_primitive, stop_dul), `association.Association` (run_reactor, _accepted_cx, _dul_ready),
+What is leant on, and has to be looked at again with another version: `dul.DULServiceProvider` (its queues, timers, _decode_pdu,
+_read_pdu_data, _process_recv_primitive, stop_dul), `association.Association` (run_reactor, _serve_request, _accepted_cx, _dul_ready),
 `dimse.DIMSEServiceProvider` (message, get_msg, send_msg), `transport` (RequestHandler._create_association, AssociationSocket).
 tests/receive/test_fast_association.py runs the same associations through pynetdicom's own path and compares.
 """
@@ -32,7 +32,9 @@ from pynetdicom.presentation import PresentationContext
 from pynetdicom.transport import AssociationServer, AssociationSocket, RequestHandler
 
 from cad_node.log import get_logger
+from cad_node.receive.authorization import is_authorized, not_authorized
 from cad_node.receive.c_store import COMMAND, LAST, Sink, StoreCommand, read_request, response
+from cad_node.tls import described
 
 log = get_logger()
 
@@ -63,11 +65,9 @@ class Connection(AssociationSocket):
         client_socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _timeval(_SLICE_S))
         client_socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _timeval(assoc.network_timeout or 0))
 
-    def secure(self, context: ssl.SSLContext, timeout_s: float | None) -> None:
+    def secure(self, shake_hands: Callable[[socket.socket], ssl.SSLSocket]) -> None:
         """The TLS handshake. Raises OSError."""
-        plain = cast(socket.socket, self.socket)
-        plain.settimeout(timeout_s)
-        self.socket = self._secured = context.wrap_socket(plain, server_side=True, suppress_ragged_eofs=True)
+        self.socket = self._secured = shake_hands(cast(socket.socket, self.socket))
         self._secured.settimeout(_SLICE_S)
 
     @property
@@ -365,15 +365,23 @@ class FastAssociation(Association):
                 connection.put_back(header)
                 return self._leave_to_pynetdicom(pdus)
 
+    def _serve_request(self, msg: Any, context_id: int) -> None:
+        """pynetdicom goes by the SOP class that a message names; here, only where that was negotiated."""
+        context = self._accepted_cx.get(context_id)
+        if context and msg.is_valid_request and not is_authorized(msg, context):
+            log.warning("message.refused", calling_ae_title=self.requestor.ae_title, message=type(msg).__name__)
+            self.dimse.send_msg(not_authorized(msg), context_id)
+            return
+        super()._serve_request(msg, context_id)
+
     def _is_secure(self) -> bool:
         """The TLS handshake, where there is to be one; here, where a peer that dawdles keeps nobody else waiting."""
-        context = self._offer.tls() if self._offer.tls else None
         try:
-            if context:
-                self.dul.connection.secure(context, self.acse_timeout)
+            if self._offer.shake_hands:
+                self.dul.connection.secure(self._offer.shake_hands)
         except OSError as error:
             evt.trigger(self, evt.EVT_CONN_CLOSE, {"address": cast(Any, self.requestor.address_info).as_tuple})
-            log.warning("tls.failed", address=cast(Any, self.requestor.address_info).address, reason=str(error))
+            log.warning("tls.failed", address=cast(Any, self.requestor.address_info).address, reason=described(error))
             return False
         return True
 
@@ -389,7 +397,7 @@ class FastAssociation(Association):
         """Take the data set of a C-STORE request and answer it. False: the message is another, nothing has been done."""
         request = read_request(command_set)
         context = self._accepted_cx.get(context_id)
-        if request is None or context is None or context.abstract_syntax not in self._offer.stored:
+        if request is None or context is None or not context.as_scp or context.abstract_syntax not in self._offer.stored:
             return False
         syntax = str(context.transfer_syntax[0])
         sink = self._offer.begin(StoreCommand(request.sop_class_uid, request.sop_instance_uid, syntax, self.requestor.ae_title), self)
@@ -482,7 +490,8 @@ class Offer(NamedTuple):
     contexts: Mapping[str, tuple[PresentationContext, ...]]  # by abstract syntax
     stored: frozenset[str]  # abstract syntaxes whose C-STOREs go to `begin`
     begin: Begin
-    tls: Callable[[], ssl.SSLContext] | None  # asked at each connection: certificates are renewed
+    shake_hands: Callable[[socket.socket], ssl.SSLSocket] | None  # of TLS, where it is spoken
+    max_connections: int
 
 
 class FastServer(AssociationServer):
@@ -492,7 +501,16 @@ class FastServer(AssociationServer):
 
     def __init__(self, *args: Any, offer: Offer, **kwargs: Any) -> None:
         self.offer = offer
+        self._was_full = False  # when the last connection came
         super().__init__(*args, **kwargs)
+
+    def verify_request(self, request: Any, client_address: Any) -> bool:  # noqa: ARG002 - socketserver's
+        """False closes a connection at once: each has a thread, an association or not."""
+        is_full = len(self.active_associations) >= self.offer.max_connections
+        if is_full and not self._was_full:
+            log.warning("connections.full", max_connections=self.offer.max_connections, address=client_address[0])
+        self._was_full = is_full
+        return not is_full
 
     def shutdown(self) -> None:
         """Stop accepting; the associations that are open go on."""
@@ -519,9 +537,9 @@ class FastRequestHandler(RequestHandler):
         assoc.acceptor.implementation_class_uid = self.ae.implementation_class_uid
         assoc.acceptor.implementation_version_name = self.ae.implementation_version_name
         assoc.requestor.address_info = self.remote
+        assoc.bind(evt.EVT_REQUESTED, _offer_what_is_asked_for, [self.server.offer])  # before those who take some of it back
         for event, handler in self._handlers():
             assoc.bind(event, *handler)
-        assoc.bind(evt.EVT_REQUESTED, _offer_what_is_asked_for, [self.server.offer])
         return assoc
 
     def _handlers(self) -> Iterator[tuple[Any, Any]]:

@@ -1,15 +1,16 @@
 """The node's front door: listens, and leads each association to the services it asks for."""
 
-import ssl
 import threading
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
+from socket import socket
+from ssl import SSLSocket
 from types import TracebackType
 from typing import Any, Self, cast
 
 from pydicom.uid import UID
-from pynetdicom import AE, evt
+from pynetdicom import AE
 from pynetdicom.presentation import PresentationContext
 
 from cad_node.errors import CadNodeError
@@ -17,9 +18,10 @@ from cad_node.implementation import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VER
 from cad_node.log import get_logger
 from cad_node.receive.fast_association import FastRequestHandler, FastServer, Offer
 from cad_node.receive.presentation import STORAGE_CLASSES
-from cad_node.receive.service import Handler, Service
+from cad_node.receive.service import Service
 from cad_node.receive.storage import Storage
-from cad_node.settings import Scp
+from cad_node.settings import ListenerTls, Scp
+from cad_node.tls import TlsContext, accept_tls
 
 log = get_logger()
 
@@ -36,8 +38,8 @@ class CannotListen(CadNodeError):
 class Listener:
     """Listens on one address for the services it is given; used as a context manager.
 
-    tls: makes the context of each new connection; None: the listener is a plain one.
-    fast: False leaves the associations to pynetdicom as it comes.
+    tls: how TLS is spoken, and on which port; None: the listener is a plain one.
+    fast: False leaves the associations to pynetdicom as it comes, without TLS.
     """
 
     def __init__(
@@ -47,7 +49,7 @@ class Listener:
         storage: Storage,
         services: Sequence[Service] = (),
         *,
-        tls: Callable[[], ssl.SSLContext] | None = None,
+        tls: ListenerTls | None = None,
         fast: bool = True,
     ) -> None:
         self._settings = settings
@@ -56,18 +58,21 @@ class Listener:
         self._services = [storage, *services]
         self._tls, self._fast = tls, fast
         self._server: Any = None  # pynetdicom's server, while it listens
-        self._is_full = False  # the last association was rejected
 
     def start(self) -> int:
-        """Listen in a thread of its own. Returns the port. Raises CannotListen if the address is taken or isn't this machine's."""
+        """Listen in a thread of its own. Returns the port.
+
+        Raises CannotListen if the address is taken or isn't this machine's, UnusableTlsFile.
+        """
         contexts = [context for service in self._services for context in service.contexts()]
         try:
             self._server = self._start_fast(contexts) if self._fast else self._start_plain(contexts)
         except OSError as exc:
-            where = f"scp.host, scp.port: {self._settings.host}:{self._settings.port}"
+            host, port = self._address()
+            where = f"scp.host, {'scp.tls.port' if self._tls else 'scp.port'}: {host}:{port}"
             raise CannotListen(f"{where}: {exc.strerror}; stop what listens there or choose another port") from exc
         port = int(self._server.server_address[1])
-        log.info("scp.listening", host=self._settings.host, port=port, ae_title=self._ae.ae_title)
+        log.info("scp.listening", host=self._settings.host, port=port, ae_title=self._ae.ae_title, tls=self._tls is not None)
         return port
 
     def stop(self, grace_s: float = 5.0) -> None:
@@ -94,7 +99,13 @@ class Listener:
         self.stop()
 
     def _start_fast(self, contexts: list[PresentationContext]) -> FastServer:
-        offer = Offer(_by_abstract_syntax(contexts), frozenset(STORAGE_CLASSES), self._storage.begin, self._tls)
+        offer = Offer(
+            _by_abstract_syntax(contexts),
+            frozenset(STORAGE_CLASSES),
+            self._storage.begin,
+            _handshake(self._tls) if self._tls else None,
+            self._settings.max_connections,
+        )
         server = self._ae.make_server(
             self._address(),
             contexts=contexts,
@@ -110,28 +121,25 @@ class Listener:
         return self._ae.start_server(self._address(), block=False, contexts=contexts, evt_handlers=self._handlers())
 
     def _address(self) -> tuple[str, int]:
-        return self._settings.host, self._settings.port
+        return self._settings.host, (self._tls or self._settings).port
 
     def _handlers(self) -> list[Any]:
-        own: list[Handler] = [(evt.EVT_ACCEPTED, self._note_room), (evt.EVT_REJECTED, self._note_rejection)]
-        return [*own, *(handler for service in self._services for handler in service.handlers())]
+        return [handler for service in self._services for handler in service.handlers()]
 
-    def _note_room(self, _event: Any) -> None:
-        self._is_full = False
 
-    def _note_rejection(self, event: Any) -> None:
-        """Log that the limit is reached, once until there is room again: senders knock every second."""
-        if not self._is_full:
-            limit = self._settings.max_associations
-            log.warning("association.rejected", calling_ae_title=event.assoc.requestor.ae_title, max_associations=limit)
-        self._is_full = True
+def _handshake(settings: ListenerTls) -> Callable[[socket], SSLSocket]:
+    """Secures a connection. Raises UnusableTlsFile."""
+    tls = TlsContext(settings)
+    tls.current()  # what is wrong with the files is said at the start
+    return lambda connection: accept_tls(connection, tls.current(), settings.handshake_timeout_s)
 
 
 def _application_entity(settings: Scp, ae_title: str) -> AE:
     ae = AE(ae_title)
     ae.implementation_class_uid = UID(IMPLEMENTATION_CLASS_UID)
     ae.implementation_version_name = IMPLEMENTATION_VERSION_NAME
-    ae.maximum_associations = settings.max_associations
+    ae.maximum_associations = settings.max_connections  # pynetdicom counts them all; Access counts associations
+    ae.acse_timeout = settings.acse_timeout_s
     ae.network_timeout = settings.network_timeout_s or None  # 0: an association may be idle for ever
     ae.maximum_pdu_size = _MAXIMUM_PDU_BYTES
     return ae

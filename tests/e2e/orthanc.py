@@ -17,7 +17,8 @@ AE_TITLE = "ORTHANC"
 
 
 class Orthanc:
-    def __init__(self, folder: Path, http_port: int, dicom_port: int, node_port: int) -> None:
+    def __init__(self, folder: Path, http_port: int, dicom_port: int, node_port: int, **more: Any) -> None:
+        """more: settings of Orthanc's configuration file."""
         self.dicom_port = dicom_port
         self._url = f"http://127.0.0.1:{http_port}"
         self._config = folder / "orthanc.json"
@@ -37,6 +38,7 @@ class Orthanc:
                     "DicomModalities": {"cad_node": ["CAD_NODE", "127.0.0.1", node_port]},
                     "DicomWeb": {"Enable": True, "Host": f"127.0.0.1:{http_port}"},
                 }
+                | more
             )
         )
         self._process: subprocess.Popen[bytes] | None = None

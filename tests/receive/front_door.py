@@ -2,12 +2,13 @@
 
 import socket
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
@@ -19,13 +20,15 @@ from pynetdicom import AE, evt
 from pynetdicom.association import Association
 from pynetdicom.dimse_primitives import C_STORE
 
+from cad_node.receive.access import Access
+from cad_node.receive.doorkeeper import Doorkeeper
 from cad_node.receive.index_queue import IndexQueue
 from cad_node.receive.instance import Intake
 from cad_node.receive.listener import Listener
 from cad_node.receive.recovery import index_what_was_left
 from cad_node.receive.service import Service
 from cad_node.receive.storage import Storage
-from cad_node.settings import Scp
+from cad_node.settings import Peer, Scp
 from cad_node.store.database import Database
 from cad_node.store.files import Spool
 from cad_node.store.migrate import upgrade
@@ -69,23 +72,30 @@ class FrontDoor:
 
 @contextmanager
 def opened_front_door(
-    folder: Path, *, fast: bool = True, services: Callable[[Database], Sequence[Service]] = lambda _: (), **settings: int
+    folder: Path,
+    *,
+    fast: bool = True,
+    services: Callable[[Database], Sequence[Service]] = lambda _: (),
+    peers: Mapping[str, Peer] | None = None,
+    **settings: Any,
 ) -> Iterator[FrontDoor]:
     """A listener over a spool and a new SQLite database in `folder`; settings: those of Scp that differ.
 
     fast: False has pynetdicom serve the associations as it comes. services: what the listener offers beside storage.
+    peers: as in the settings; a peer that they don't describe may do anything. tls: makes it a listener over TLS.
     """
     folder.mkdir(exist_ok=True)
     url = f"sqlite:///{folder / 'node.db'}"
     upgrade(url)
     database = Database(url)
-    scp_settings = Scp(host="127.0.0.1", port=0, **{"min_free_mb": 0} | settings)
+    scp_settings = Scp(host="127.0.0.1", port=0, **{"min_free_mb": 0, "unknown_peers": "accept"} | settings)
     studies = Studies(database)
     spool = Spool(folder / "spool", scp_settings.min_free_mb)
     with IndexQueue(studies) as index:
         index_what_was_left(spool, index, utc_now)
         storage = Storage(Intake(spool, index, utc_now), index, studies, utc_now)
-        scp = Listener(scp_settings, "CAD_NODE", storage, services(database), fast=fast)
+        doorkeeper = Doorkeeper(Access(scp_settings, peers or {}, "CAD_NODE"))
+        scp = Listener(scp_settings, "CAD_NODE", storage, [doorkeeper, *services(database)], tls=scp_settings.tls, fast=fast)
         yield FrontDoor(scp, scp.start(), folder, studies, database)
         scp.stop(grace_s=1)
     spool.close()
