@@ -206,7 +206,7 @@ def test_no_statement_of_the_main_job_reads_a_whole_table(sqlite):
     queue_jobs(studies, 0, 0)
     studies.load("1.2.1")
     studies.is_own_result("1.2.3")
-    studies.association_ended(["1.2.1"], NOW)
+    studies.association_ended([("1.2.1", "1.2.1.1")], NOW)
     job = claim(jobs)
     jobs.heartbeat(job, NOW, LEASE_S)
     jobs.finish(job, results(job), {"pacs": ["seg", "sr"]}, NOW)

@@ -1,5 +1,7 @@
 """Arrival: instances indexed once, studies settled once, late images a new revision."""
 
+from datetime import datetime
+
 import pytest
 from sqlalchemy import func, select
 
@@ -8,6 +10,7 @@ from cad_node.lifecycle import JobState, StudyState
 from cad_node.store.database import Database
 from cad_node.store.jobs import Jobs
 from cad_node.store.studies import Evidence, Studies, UidTaken
+from cad_node.store.study_values import SeriesEvidence
 from cad_node.store.tables import ConflictRow
 from tests.store.arrivals import MODEL, NOW, after, claim, new_job, queue_jobs, received, refused_job, results, settle
 
@@ -21,7 +24,7 @@ def test_the_first_image_makes_a_study_of_revision_one(studies):
     new = studies.index(received(1), NOW)
 
     assert new
-    assert studies.receiving() == [Evidence("1.2.3", 1, NOW, None)]
+    assert studies.receiving() == [evidence(1, NOW)]
 
 
 def test_an_instance_that_comes_twice_is_one_instance_and_no_news(studies):
@@ -109,7 +112,7 @@ def test_a_late_image_reopens_a_settled_study_as_the_next_revision(studies, data
     studies.index(received(2), after(600))
     studies.index(received(3), after(601))
 
-    assert studies.receiving() == [Evidence("1.2.3", 2, after(601), None)]
+    assert studies.receiving() == [evidence(2, after(601))]
     assert settle(studies, "1.2.3", new_job())
     assert [job.revision for job in Jobs(database).list()] == [2, 1]
 
@@ -128,12 +131,12 @@ def test_a_study_can_be_loaded_as_it_was_in_an_earlier_revision(studies):
 def test_the_end_of_an_association_is_noted_until_the_next_image(studies):
     studies.index(received(1), NOW)
 
-    studies.association_ended(["1.2.3", "9.9.9"], after(1))
+    studies.association_ended([("1.2.3", "1.2.3.1"), ("1.2.3", "1.2.3.7"), ("9.9.9", "9.9.9.1")], after(1))
     ended = studies.receiving()
     studies.index(received(2), after(2))
 
-    assert ended == [Evidence("1.2.3", 1, NOW, after(1))]
-    assert studies.receiving() == [Evidence("1.2.3", 1, after(2), None)]
+    assert ended == [evidence(1, NOW, after(1))]
+    assert studies.receiving() == [evidence(1, after(2))]
 
 
 def test_a_result_is_kept_but_neither_reopens_a_study_nor_is_loaded(studies):
@@ -156,7 +159,7 @@ def test_a_study_of_results_alone_is_never_complete_and_its_first_image_is_revis
     studies.index(received(2), after(1))
 
     assert before == []
-    assert studies.receiving() == [Evidence("1.2.3", 1, after(1), None)]
+    assert studies.receiving() == [evidence(1, after(1))]
 
 
 def test_the_node_knows_its_own_results(studies, database):
@@ -205,3 +208,8 @@ def test_studies_are_listed_newest_first(studies):
     assert (newest.study_instance_uid, newest.state, newest.series, newest.instances) == ("1.2.2", StudyState.RECEIVING, 1, 1)
     assert (oldest.study_instance_uid, oldest.state) == ("1.2.1", StudyState.COMPLETE)
     assert studies.list(limit=1) == [newest]
+
+
+def evidence(revision: int, last_instance_at: datetime, association_ended_at: datetime | None = None) -> Evidence:
+    """Of study 1.2.3 with one series."""
+    return Evidence("1.2.3", revision, last_instance_at, (SeriesEvidence("1.2.3.1", last_instance_at, association_ended_at),))
