@@ -19,6 +19,7 @@ _COLLECTED_BYTES = 1 << 20  # an image is written at once; what is larger goes t
 _BEYOND_BYTES = (1 << 17) + 16  # the most that is asked room for: a PDU, and the header of the next
 
 Placed = Callable[[Header, int], None]  # an instance is stored: its header, and the index's ticket
+Refused = Callable[[Exception], None]  # it isn't
 
 
 class Intake:
@@ -27,9 +28,9 @@ class Intake:
     def __init__(self, spool: Spool, index: IndexQueue, clock: Callable[[], datetime]) -> None:
         self._spool, self._index, self._clock = spool, index, clock
 
-    def begin(self, command: StoreCommand, placed: Placed) -> "IncomingInstance":
-        """A data set is about to come. placed: is called once it is stored."""
-        return IncomingInstance(command, self._spool, self, placed)
+    def begin(self, command: StoreCommand, placed: Placed, refused: Refused) -> "IncomingInstance":
+        """A data set is about to come. placed: is called once it is stored. refused: with the reason why it isn't."""
+        return IncomingInstance(command, self._spool, self, placed, refused)
 
     def store(self, file: ArrivingFile, header: Header, command: StoreCommand) -> int:
         """Place a written file, and have it indexed; the ticket to wait for. Raises UidTaken, OutOfSpace, CadNodeError."""
@@ -42,8 +43,8 @@ class Intake:
 class IncomingInstance:
     """A Sink: the data set of one C-STORE request, in memory while it is small."""
 
-    def __init__(self, command: StoreCommand, spool: Spool, intake: Intake, placed: Placed) -> None:
-        self._command, self._spool, self._intake, self._placed = command, spool, intake, placed
+    def __init__(self, command: StoreCommand, spool: Spool, intake: Intake, placed: Placed, refused: Refused) -> None:
+        self._command, self._spool, self._intake, self._placed, self._refused = command, spool, intake, placed, refused
         self._collected = memoryview(bytearray(_COLLECTED_BYTES + _BEYOND_BYTES))
         self._size = 0  # bytes in `_collected`
         self._written = 0  # bytes of the data set in the file
@@ -85,9 +86,9 @@ class IncomingInstance:
     def _store(self) -> None:
         header = self._header()
         _check_identity(self._command, header)
-        if not self._spool.has_room(self._size):
-            raise OutOfSpace("less free space than scp.min_free_mb; free some, then send it again")
         self._write()
+        if self._trouble:
+            raise self._trouble
         file, self._file = self._file, None
         assert file is not None
         try:
@@ -126,10 +127,10 @@ class IncomingInstance:
         self._size = 0
 
     def _write_collected(self) -> None:
+        if not self._spool.has_room(self._size):
+            raise OutOfSpace("less free space than scp.min_free_mb; free some, then send it again")
         head = b""
         if self._file is None:
-            if not self._spool.has_room(self._size):
-                raise OutOfSpace("less free space than scp.min_free_mb; free some, then send it again")
             self._file, head = self._spool.arriving(), self._head()
         self._file.write(head, self._collected[: self._size])
         self._written += self._size
@@ -146,6 +147,7 @@ class IncomingInstance:
             log.warning("instance.refused", reason=str(error), **refusal)
         else:
             log.error("instance.failed", exc_info=error, **refusal)
+        self._refused(error)
         return status
 
 
