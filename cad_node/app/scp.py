@@ -41,7 +41,7 @@ def run_scp(settings: Settings, stop: threading.Event) -> None:
     with IndexQueue(store.studies) as index:
         index_what_was_left(spool, index, now)
         storage = Storage(Intake(spool, index, now), index, store.studies, now)
-        doorkeeper = Doorkeeper(Access(settings.scp, settings.peers, settings.node.ae_title))
+        doorkeeper = Doorkeeper(Access(settings.scp, settings.peers, settings.node.ae_title), spool.has_room)
         services: list[Service] = [
             doorkeeper,
             PerformedProcedureSteps(PerformedSteps(store.database), now),

@@ -1,6 +1,6 @@
 """Access at the listener's door: association requests are judged before pynetdicom answers them."""
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from functools import partial
 from typing import Any
 
@@ -10,7 +10,7 @@ from pynetdicom.association import Association
 from pynetdicom.presentation import PresentationContext, build_context
 
 from cad_node.log import get_logger
-from cad_node.receive.access import LOCAL_LIMIT_EXCEEDED, NOT_NOW, Access, Caller, Refused
+from cad_node.receive.access import LOCAL_LIMIT_EXCEEDED, NOT_NOW, TEMPORARY_CONGESTION, Access, Caller, Refused
 from cad_node.receive.presentation import STORAGE_CLASSES
 from cad_node.receive.service import Handler
 from cad_node.settings import ServiceName
@@ -41,9 +41,10 @@ class Doorkeeper:
     It is a Service, the first of the listener's: it offers nothing, and has its word before the others.
     """
 
-    def __init__(self, access: Access) -> None:
-        self._access = access
-        self._is_full = False  # the last association was rejected for the limit
+    def __init__(self, access: Access, has_room: Callable[[], bool]) -> None:
+        """has_room: whether there is space for what comes; without it whoever asks to store is sent away for now."""
+        self._access, self._has_room = access, has_room
+        self._is_full = False  # the last association was rejected for the limit, or for want of space
 
     def contexts(self) -> Sequence[PresentationContext]:
         return ()
@@ -56,6 +57,8 @@ class Doorkeeper:
         caller = _caller(assoc)
         assoc.requestor.ae_title = caller.calling_ae_title  # pynetdicom sets it later, and whoever hears of a rejection asks for it
         try:
+            if not self._has_room() and _asks_to_store(assoc):
+                raise Refused(TEMPORARY_CONGESTION, "less space is free than scp.min_free_mb")
             admission = self._access.enter(caller, partial(_is_open, assoc))
             _leave_out(assoc, admission.may)
         except Refused as refusal:
@@ -68,8 +71,8 @@ class Doorkeeper:
             self._is_full = False
 
     def _tell(self, caller: Caller, refusal: Refused) -> None:
-        """Log why; that the limit is reached once until there is room again: senders knock every second."""
-        is_limit = refusal.rejection == LOCAL_LIMIT_EXCEEDED
+        """Log why; that a limit is reached once until there is room again: senders knock every second."""
+        is_limit = refusal.rejection in {LOCAL_LIMIT_EXCEEDED, TEMPORARY_CONGESTION}
         if not (is_limit and self._is_full):
             subject = caller.certificate.subject if caller.certificate else None
             who = {"calling_ae_title": caller.calling_ae_title, "address": caller.address, "certificate": subject}
@@ -101,6 +104,12 @@ def _caller(assoc: Association) -> Caller:
         address=address.address,
         certificate=peer_certificate(connection.socket),
     )
+
+
+def _asks_to_store(assoc: Association) -> bool:
+    """Who only queries, or asks whether the node is there, takes no space."""
+    request: Any = assoc.requestor.primitive
+    return any(str(context.abstract_syntax) in STORAGE_CLASSES for context in request.presentation_context_definition_list)
 
 
 def _is_open(assoc: Association) -> bool:

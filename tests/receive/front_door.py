@@ -94,7 +94,7 @@ def opened_front_door(
     with IndexQueue(studies) as index:
         index_what_was_left(spool, index, utc_now)
         storage = Storage(Intake(spool, index, utc_now), index, studies, utc_now)
-        doorkeeper = Doorkeeper(Access(scp_settings, peers or {}, "CAD_NODE"))
+        doorkeeper = Doorkeeper(Access(scp_settings, peers or {}, "CAD_NODE"), spool.has_room)
         scp = Listener(scp_settings, "CAD_NODE", storage, [doorkeeper, *services(database)], tls=scp_settings.tls, fast=fast)
         yield FrontDoor(scp, scp.start(), folder, studies, database)
         scp.stop(grace_s=1)
