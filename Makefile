@@ -1,6 +1,6 @@
 # cad_node: `make demo` and `make test` need nothing but this checkout on Debian or Ubuntu with Python 3.11 or newer.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-quick check format bench bench-measurement model docs clean system-packages
+.PHONY: help demo test test-quick check format bench bench-measurement bench-candidates model docs clean system-packages
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -44,6 +44,9 @@ model: .venv/.development ## Make a model again from its data: MODEL=lung_nodule
 bench-measurement: .venv/.development ## How true the measurements are; renews what docs/measurement.md shows
 	$(BIN)/python benchmarks/measurement.py --json docs/measurement.json --plot docs/measurement.png
 	$(BIN)/python docs/generate.py
+
+bench-candidates: .venv/.development ## How many nodules the candidate search finds in real scans: DATA=DIR
+	$(BIN)/python benchmarks/candidates.py --data $(DATA) --json build/bench-candidates.json
 
 clean: ## Remove what was built here
 	rm -rf build dist .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

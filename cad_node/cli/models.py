@@ -1,6 +1,6 @@
 """models: the model folders, listed and verified."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -51,22 +51,21 @@ def verify(
     device: Annotated[str, typer.Option(help="cpu, cuda:0, tensorrt:0 or openvino.")] = "cpu",
     precision: Annotated[Literal["fp32", "fp16"], typer.Option(help="fp16: the 16-bit graphs where there are some.")] = "fp32",
 ) -> None:
-    """Load every model with its parts on DEVICE and run their golden cases; exits with 1 if any fails, naming the file and the key."""
-    from cad_node.inference.model import load_model
-    from cad_node.manifest import read_models
+    """Run the golden case of every model and part on DEVICE, used or not; exits with 1 if any fails, naming the file and the key."""
+    from cad_node.inference.network import load_network
+    from cad_node.manifest import PartFolder, every_folder, read_models, read_part
 
     chosen = settings()
     folders, errors = read_models(chosen.models.dir, chosen.models.enabled)
-    failed = list(errors)
-    for folder in folders:
+    failed = {str(error): error for error in errors}
+    for path in every_folder(chosen.models.dir):
         try:
-            load_model(folder, device, chosen.worker.threads, half=precision == "fp16")
+            load_network(PartFolder(path, read_part(path)), device, chosen.worker.threads, half=precision == "fp16")
         except ManifestError as error:
-            failed.append(error)
+            failed[str(error)] = error  # once, if reading the models met it too
         else:
-            networks = ", ".join(["/".join(folder.key), *folder.manifest.parts.values()])
-            console.print(f"[green]ok[/] SHA-256, graph and golden case on {device}: {networks}")
-    _report(failed)
+            console.print(f"[green]ok[/] SHA-256, graph and golden case on {device}: {path.parent.name}/{path.name}")
+    _report(failed.values())
     if not folders and not failed:
         typer.echo(f"no model in {chosen.models.dir}: it holds no <name>/<version>/model.toml", err=True)
     raise typer.Exit(EX_FAILED if failed or not folders else 0)
@@ -78,6 +77,6 @@ def _row(folder: "ModelFolder") -> Row:
     return Row(manifest.name, manifest.version, manifest.title, manifest.task, takes, makes, parts, str(folder.path))
 
 
-def _report(errors: Sequence[ManifestError]) -> None:
+def _report(errors: Iterable[ManifestError]) -> None:
     for error in errors:
         typer.echo(f"unusable: {error}", err=True)

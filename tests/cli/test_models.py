@@ -4,9 +4,10 @@ import hashlib
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from cad_node.manifest import read_model
+from cad_node.manifest import newest_version, read_model
 from tests.cli.conftest import CadNode
 from tests.shipped_models import LUNG_NODULES, MODELS
 
@@ -28,12 +29,26 @@ def test_models_are_listed_with_what_they_take_and_make(cad_node: CadNode, folde
     assert f"lung_nodule_ct {LUNG_NODULES.name}" in cad_node("models", "list").out
 
 
-def test_a_sound_model_is_verified(cad_node: CadNode, folder: Path):
+def test_a_sound_model_is_verified_with_each_of_its_parts(cad_node: CadNode, folder: Path):
     verified = cad_node("models", "verify")
 
     assert (verified.status, verified.err) == (0, "")
-    said = " ".join(verified.out.split())
-    assert said.startswith(f"ok SHA-256, graph and golden case on cpu: lung_nodule_ct/{LUNG_NODULES.name}, lung_segmentation_ct/")
+    keys = [f"lung_nodule_ct/{LUNG_NODULES.name}", *read_model(LUNG_NODULES).manifest.parts.values()]
+    assert verified.out.splitlines() == [f"ok SHA-256, graph and golden case on cpu: {key}" for key in sorted(keys)]
+
+
+def test_a_part_that_no_model_uses_is_verified_too(cad_node: CadNode, folder: Path):
+    unused = newest_version(shutil.copytree(MODELS / "lung_nodule_lidc_ct", folder.parents[1] / "lung_nodule_lidc_ct"))
+    outputs = unused / "golden" / "outputs.npz"
+    with np.load(outputs) as golden:
+        np.savez(outputs, **{name: values + 0.1 for name, values in golden.items()})
+
+    verified = cad_node("models", "verify")
+
+    assert verified.status == 1
+    assert verified.err.startswith(f"unusable: {unused}")
+    assert "golden" in verified.err
+    assert verified.err.count("\n") == 1
 
 
 def test_a_changed_graph_fails_naming_file_and_key(cad_node: CadNode, folder: Path):

@@ -185,7 +185,7 @@ def turned_ellipse(a_mm: float, b_mm: float, angle: float, pixel_mm: float) -> n
     return inside.reshape(size, parts, size, parts).mean(axis=(1, 3))
 
 
-@pytest.mark.parametrize("outline", ["true", "cad_node.imaging.nodules:delineate"])
+@pytest.mark.parametrize("outline", ["true", "served"])
 def test_the_published_sweep_keeps_what_is_promised_of_balls(outline):
     cells = json.loads(Path("docs/measurement.json").read_text(encoding="utf-8"))["cells"]
 

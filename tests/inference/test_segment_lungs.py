@@ -11,14 +11,14 @@ from cad_node.errors import Refusal, UnusableSeries
 from cad_node.imaging.volume import Volume
 from cad_node.inference.network import Network, load_network
 from cad_node.inference.segment_lungs import segment_lungs
-from cad_node.manifest import PartFolder, read_part
+from cad_node.manifest import PartFolder, newest_version, read_part
 from cad_node.phantom import NODULES
 from tests.imaging.geometry import ball, volume_of
 from tests.imaging.phantom_volume import index_of, mirrored, phantom_lungs, phantom_volume
+from tests.shipped_models import MODELS
 
 DATA = os.environ.get("CAD_NODE_DATA")
-SHIPPED = Path(__file__).parents[2] / "models" / "lung_segmentation_ct" / "1.0.0"
-pytestmark = pytest.mark.skipif(not SHIPPED.exists(), reason="models/ holds no lung_segmentation_ct 1.0.0")
+SHIPPED = newest_version(MODELS / "lung_segmentation_ct")
 with_data = pytest.mark.skipif(not DATA, reason="CAD_NODE_DATA names no folder of real scans")
 
 
