@@ -2,12 +2,14 @@
 
 import random
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 
+from cad_node.audit.trail import Remote, Trail
 from cad_node.deliver.transport import Outcome, Transport
 from cad_node.errors import LeaseLost
 from cad_node.heart import Heart
@@ -31,6 +33,7 @@ class Sender:
 
     transports: destination name -> how it is reached.
     name: of this process, as the supervisor knows it: it gives back what a dead sender held.
+    trail: is told of what was sent.
     """
 
     settings: Settings
@@ -39,6 +42,7 @@ class Sender:
     clock: Clock
     rng: random.Random
     name: str
+    trail: Trail | None = None
 
     def run(self, stop: threading.Event) -> None:
         """Send until `stop` is set; then finish the present files and give back the rest."""
@@ -65,13 +69,30 @@ class Sender:
         return len(claims)
 
     def _settle_each(self, destination: str, claims: Sequence[ClaimedDelivery], outcomes: Iterator[Outcome], stop: threading.Event) -> None:
-        for index, claim in enumerate(claims):
-            if stop.is_set():
-                for unsent in claims[index:]:
-                    self._move(unsent, self._give_back)
-                return
-            outcome = next(outcomes)
-            self._move(claim, partial(self._settle, destination, outcome))
+        answered: list[tuple[ClaimedDelivery, Outcome]] = []
+        try:
+            for index, claim in enumerate(claims):
+                if stop.is_set():
+                    for unsent in claims[index:]:
+                        self._move(unsent, self._give_back)
+                    return
+                outcome = next(outcomes)
+                answered.append((claim, outcome))
+                self._move(claim, partial(self._settle, destination, outcome))
+        finally:
+            self._tell_trail(destination, answered)
+
+    def _tell_trail(self, destination: str, answered: Sequence[tuple[ClaimedDelivery, Outcome]]) -> None:
+        """Once for each study, and for each reason why some of it didn't arrive."""
+        to = self.settings.destinations.get(destination)
+        if not (self.trail and to):
+            return
+        sent: dict[tuple[str, str], Counter[str]] = {}
+        for claim, outcome in answered:
+            failure = "" if outcome.delivered else outcome.reason
+            sent.setdefault((claim.study_instance_uid, failure), Counter())[claim.sop_class_uid] += 1
+        for (study_instance_uid, failure), sop_classes in sent.items():
+            self.trail.instances_sent(Remote(to.ae_title, to.host), study_instance_uid, sop_classes, failure)
 
     def _move(self, claim: ClaimedDelivery, settle: Callable[[ClaimedDelivery], None]) -> None:
         """A delivery that was taken away, or cancelled, is no longer ours to settle; the next one may be."""
@@ -84,7 +105,8 @@ class Sender:
         now = self.clock()
         event = {"delivery": claim.id, "job": claim.job_id, "destination": destination, "attempt": claim.attempt, "reason": outcome.reason}
         if outcome.delivered:
-            self.deliveries.deliver(claim, outcome.reason, now)
+            settle = self.deliveries.accept if self._is_to_be_confirmed(destination) else self.deliveries.deliver
+            settle(claim, outcome.reason, now)
             log.info("delivery.done", **event)
         elif outcome.retryable:
             wait_s = backoff_s(claim.attempt, self.settings.sender.backoff_first_s, self.settings.sender.backoff_longest_s, self.rng)
@@ -93,6 +115,10 @@ class Sender:
         else:
             self.deliveries.fail(claim, outcome.reason, now)
             log.error("delivery.failed", **event)
+
+    def _is_to_be_confirmed(self, destination: str) -> bool:
+        to = self.settings.destinations.get(destination)
+        return to is not None and to.confirm != "none"
 
     def _heart(self, claims: Sequence[ClaimedDelivery]) -> Heart[ClaimedDelivery]:
         lease_s = self.settings.queue.lease_s

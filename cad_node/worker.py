@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cad_node import __version__, pipeline
+from cad_node.audit.trail import Trail
 from cad_node.errors import CadNodeError, DeviceFailed, LeaseLost, ManifestError, UnusableSeries
 from cad_node.heart import Heart
 from cad_node.imaging.volume import Volume
@@ -52,6 +53,7 @@ class Worker:
 
     models: each model this node should run, or why it can't be run on this device.
     objects_by_destination: destination name -> keys of the objects it gets.
+    trail: is told of the studies whose instances are read.
     """
 
     name: str
@@ -67,6 +69,7 @@ class Worker:
     queue: Queue
     clock: Clock
     rng: random.Random
+    trail: Trail | None = None
 
     def run(self, stop: threading.Event) -> None:
         """Work until `stop` is set; then finish the present job and give the prepared one back.
@@ -133,6 +136,8 @@ class Worker:
 
     def _load(self, job: ClaimedJob) -> Volume:
         model = self._model(job)
+        if self.trail:
+            self.trail.instances_accessed(job.study_instance_uid)
         return pipeline.prepare(self.studies.load(job.study_instance_uid, job.revision), job.series_instance_uid, model.manifest)
 
     def _model(self, job: ClaimedJob) -> Model:

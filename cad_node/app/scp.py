@@ -3,10 +3,12 @@
 import threading
 from contextlib import ExitStack
 
+from cad_node.app.audit import audited
 from cad_node.app.start import now, open_store, usable_models
 from cad_node.poller import poll
 from cad_node.query.association import QueryPeer
 from cad_node.receive.access import Access
+from cad_node.receive.audited import Audited
 from cad_node.receive.completeness import settle_complete_studies
 from cad_node.receive.doorkeeper import Doorkeeper
 from cad_node.receive.index_queue import IndexQueue
@@ -38,14 +40,16 @@ def run_scp(settings: Settings, stop: threading.Event) -> None:
         rule, at = settings.completeness, now()
         return bool(settle_complete_studies(store.studies, manifests, rule, at, tell_refusals=tell_refusals, counts=counts.latest))
 
-    with IndexQueue(store.studies) as index:
+    with audited(settings, "scp") as trail, IndexQueue(store.studies) as index:
         index_what_was_left(spool, index, now)
-        storage = Storage(Intake(spool, index, now), index, store.studies, now)
+        listens = Audited(trail)
+        storage = Storage(Intake(spool, index, now), index, store.studies, now, listens)
         doorkeeper = Doorkeeper(Access(settings.scp, settings.peers, settings.node.ae_title), spool.has_room)
         services: list[Service] = [
             doorkeeper,
             PerformedProcedureSteps(PerformedSteps(store.database), now),
-            Query(Held(store.database), settings.destinations, settings.node.ae_title),
+            Query(Held(store.database), settings.destinations, settings.node.ae_title, listens),
+            listens,
         ]
         with ExitStack() as listening:
             for tls in _ways_in(settings.scp):

@@ -5,6 +5,7 @@ import random
 import threading
 from collections.abc import Mapping
 
+from cad_node.app.audit import audited, forwarding
 from cad_node.app.retention import open_remover
 from cad_node.app.start import now, open_store, process_name
 from cad_node.confirmation import Confirmation
@@ -23,16 +24,17 @@ from cad_node.settings import Destination, Settings
 def run_sender(settings: Settings, stop: threading.Event) -> None:
     """Every destination; beside them the questions whether they keep what they took, and the removal of what is old."""
     store = open_store(settings)
-    removing = threading.Thread(target=open_remover(settings, store).run, args=[stop], name="retention", daemon=True)
-    removing.start()
     name = process_name("sender", os.getpid())
     confirmer = Confirmer(settings, store.confirmations, ways_of_confirmation(settings), now, random.Random(), name)  # noqa: S311 - jitter
     confirmer.waive_the_rest()
-    confirming = threading.Thread(target=confirmer.run, args=[stop], name="confirm")
-    confirming.start()
-    Sender(settings, store.deliveries, transports(settings), now, random.Random(), name).run(stop)  # noqa: S311 - jitter
-    confirming.join()
-    removing.join()
+    with audited(settings, "sender") as trail, forwarding(settings, stop):
+        removing = threading.Thread(target=open_remover(settings, store).run, args=[stop], name="retention", daemon=True)
+        removing.start()
+        confirming = threading.Thread(target=confirmer.run, args=[stop], name="confirm")
+        confirming.start()
+        Sender(settings, store.deliveries, transports(settings), now, random.Random(), name, trail).run(stop)  # noqa: S311 - jitter
+        confirming.join()
+        removing.join()
 
 
 def transports(settings: Settings) -> Mapping[str, Transport]:

@@ -5,6 +5,7 @@ import random
 import threading
 from collections.abc import Mapping
 
+from cad_node.app.audit import audited
 from cad_node.app.start import Store, now, open_store, process_name
 from cad_node.errors import ManifestError
 from cad_node.inference.analyse_lungs import analyse_lungs
@@ -34,21 +35,24 @@ def run_worker(settings: Settings, device: str, stop: threading.Event) -> None:
     """One device. Raises ProviderMissing if it can't be had."""
     store = open_store(settings)
     clear_temporary(settings.results_dir)
-    Worker(
-        name=process_name(f"worker {device}", os.getpid()),
-        models=load_models(settings, store, device),
-        tasks=TASKS,
-        builders=BUILDERS,
-        objects_by_destination={name: destination.objects for name, destination in settings.destinations.items()},
-        studies=store.studies,
-        jobs=store.jobs,
-        results_dir=settings.results_dir.resolve(),
-        node_uid=node_uid(store.database),
-        timezone=settings.timezone,
-        queue=settings.queue,
-        clock=now,
-        rng=random.Random(),  # noqa: S311 - jitter
-    ).run(stop)
+    models = load_models(settings, store, device)
+    with audited(settings, f"worker {device}") as trail:
+        Worker(
+            name=process_name(f"worker {device}", os.getpid()),
+            models=models,
+            tasks=TASKS,
+            builders=BUILDERS,
+            objects_by_destination={name: destination.objects for name, destination in settings.destinations.items()},
+            studies=store.studies,
+            jobs=store.jobs,
+            results_dir=settings.results_dir.resolve(),
+            node_uid=node_uid(store.database),
+            timezone=settings.timezone,
+            queue=settings.queue,
+            clock=now,
+            rng=random.Random(),  # noqa: S311 - jitter
+            trail=trail,
+        ).run(stop)
 
 
 def load_models(settings: Settings, store: Store, device: str) -> dict[ModelKey, Model | ManifestError]:

@@ -59,7 +59,7 @@ class ParticipantObject:
 
     type_code, role: ParticipantObjectTypeCode and ParticipantObjectTypeCodeRole.
     query: takes the place of the name.
-    sop_classes: SOP Class UID -> number of instances.
+    sop_classes: SOP Class UID, or "" where it isn't known -> number of instances.
     """
 
     object_id: str
@@ -140,7 +140,7 @@ def _add_object(root: Element, participant_object: ParticipantObject) -> None:
     if participant_object.sop_classes:
         description = SubElement(element, "ParticipantObjectDescription")
         for uid, instances in participant_object.sop_classes.items():
-            SubElement(description, "SOPClass", _attributes(UID=uid, NumberOfInstances=instances))
+            SubElement(description, "SOPClass", _attributes(**({"UID": uid} if uid else {}), NumberOfInstances=instances))
 
 
 def _add_code(parent: Element, name: str, code: Code) -> None:

@@ -334,6 +334,7 @@ class FastAssociation(Association):
         self.dimse = Messages(self)
         self.acse_timeout, self.network_timeout = self.ae.acse_timeout, self.ae.network_timeout  # known to the timers that are new
         self.largest_pdu_bytes = self.ae.maximum_pdu_size
+        self.tls_failure = ""  # why there is no handshake
 
     def run_reactor(self) -> None:
         """The whole life of the association, in its thread."""
@@ -380,8 +381,9 @@ class FastAssociation(Association):
             if self._offer.shake_hands:
                 self.dul.connection.secure(self._offer.shake_hands)
         except OSError as error:
+            self.tls_failure = described(error)
             evt.trigger(self, evt.EVT_CONN_CLOSE, {"address": cast(Any, self.requestor.address_info).as_tuple})
-            log.warning("tls.failed", address=cast(Any, self.requestor.address_info).address, reason=described(error))
+            log.warning("tls.failed", address=cast(Any, self.requestor.address_info).address, reason=self.tls_failure)
             return False
         return True
 

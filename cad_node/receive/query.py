@@ -26,6 +26,7 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]  # made at impo
 
 from cad_node.errors import CadNodeError
 from cad_node.log import get_logger
+from cad_node.receive.audited import Audited
 from cad_node.receive.matching import matches, texts_of
 from cad_node.receive.query_identifier import MismatchedIdentifier, Wanted, read_query, read_retrieve
 from cad_node.receive.result_headers import PATIENT, STUDY, Entity, entities, of_patients
@@ -53,9 +54,9 @@ Answer = tuple[int | Dataset, Dataset | None]
 class Query:
     """Lets a PACS look for the node's results, and pull them."""
 
-    def __init__(self, held: Held, destinations: Mapping[str, Destination], ae_title: str) -> None:
-        """destinations: where a C-MOVE may send to, by their AE titles."""
-        self._held, self._destinations, self._ae_title = held, destinations, ae_title
+    def __init__(self, held: Held, destinations: Mapping[str, Destination], ae_title: str, audited: Audited | None = None) -> None:
+        """destinations: where a C-MOVE may send to, by their AE titles. audited: is told of what is about to be sent."""
+        self._held, self._destinations, self._ae_title, self._audited = held, destinations, ae_title, audited
 
     def contexts(self) -> Sequence[PresentationContext]:
         return [build_context(model, [ExplicitVRLittleEndian, ImplicitVRLittleEndian]) for model in _TOP_LEVELS]
@@ -118,6 +119,8 @@ class Query:
         log.info(
             "retrieve.answered", calling_ae_title=caller, level=wanted.level, studies=wanted.study_instance_uids, instances=len(chosen)
         )
+        if self._audited:
+            self._audited.retrieved(event.assoc, chosen)
         return chosen
 
     def _chosen(self, wanted: Wanted) -> list[HeldResult]:

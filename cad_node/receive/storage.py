@@ -12,6 +12,7 @@ from pynetdicom.pdu_primitives import A_RELEASE
 from pynetdicom.presentation import PresentationContext
 
 from cad_node.log import get_logger
+from cad_node.receive.audited import Audited
 from cad_node.receive.c_store import StoreCommand
 from cad_node.receive.header import Header
 from cad_node.receive.index_queue import IndexQueue
@@ -27,10 +28,15 @@ _INDEXED_WITHIN_S = 5.0  # what an association brought; its release isn't kept w
 
 
 class Storage:
-    """Takes every instance it can, and notes when associations that brought some end."""
+    """Takes every instance it can, and notes when associations that brought some end.
 
-    def __init__(self, intake: Intake, index: IndexQueue, studies: Studies, clock: Callable[[], datetime]) -> None:
-        self._intake, self._index, self._studies, self._clock = intake, index, studies, clock
+    audited: is told of each instance.
+    """
+
+    def __init__(
+        self, intake: Intake, index: IndexQueue, studies: Studies, clock: Callable[[], datetime], audited: Audited | None = None
+    ) -> None:
+        self._intake, self._index, self._studies, self._clock, self._audited = intake, index, studies, clock, audited
         self._lock = threading.Lock()
         self._brought: dict[Association, dict[tuple[str, str], int]] = {}  # study, series -> the last ticket of the index
         _let_every_uid_through()
@@ -52,8 +58,14 @@ class Storage:
         def note(header: Header, ticket: int) -> None:
             with self._lock:
                 self._brought.setdefault(association, {})[header.study_instance_uid, header.series_instance_uid] = ticket
+            if self._audited:
+                self._audited.stored(association, header)
 
-        return self._intake.begin(command, note)
+        def refuse(error: Exception) -> None:
+            if self._audited:
+                self._audited.refused(association, error)
+
+        return self._intake.begin(command, note, refuse)
 
     def _store(self, event: Any) -> int | Dataset:
         """One C-STORE request the way pynetdicom hands it out; the fast path doesn't come here."""

@@ -21,6 +21,7 @@ class ClaimedDelivery:
     id: int
     fence: int
     job_id: int
+    study_instance_uid: str
     sop_class_uid: str
     sop_instance_uid: str
     path: Path
@@ -170,14 +171,15 @@ def deliveries_of(session: Session, job_id: int) -> tuple[DeliverySummary, ...]:
 
 def _claimed(session: Session, ids: Sequence[int]) -> list[ClaimedDelivery]:
     rows = session.execute(
-        select(DeliveryRow, ResultRow)
+        select(DeliveryRow, ResultRow, JobRow.study_instance_uid)
         .join(ResultRow, ResultRow.id == DeliveryRow.result_id)
+        .join(JobRow, JobRow.id == DeliveryRow.job_id)
         .where(DeliveryRow.id.in_(ids))
         .order_by(DeliveryRow.id)
     )
     return [
-        ClaimedDelivery(row.id, row.fence, row.job_id, result.sop_class_uid, result.sop_instance_uid, Path(result.path), row.attempt)
-        for row, result in rows
+        ClaimedDelivery(row.id, row.fence, row.job_id, study, result.sop_class_uid, result.sop_instance_uid, Path(result.path), row.attempt)
+        for row, result, study in rows
     ]
 
 

@@ -3,7 +3,7 @@
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from io import BytesIO
@@ -21,6 +21,7 @@ from pynetdicom.association import Association
 from pynetdicom.dimse_primitives import C_STORE
 
 from cad_node.receive.access import Access
+from cad_node.receive.audited import Audited
 from cad_node.receive.doorkeeper import Doorkeeper
 from cad_node.receive.index_queue import IndexQueue
 from cad_node.receive.instance import Intake
@@ -77,12 +78,13 @@ def opened_front_door(
     fast: bool = True,
     services: Callable[[Database], Sequence[Service]] = lambda _: (),
     peers: Mapping[str, Peer] | None = None,
+    audited: Audited | None = None,
     **settings: Any,
 ) -> Iterator[FrontDoor]:
     """A listener over a spool and a new SQLite database in `folder`; settings: those of Scp that differ.
 
     fast: False has pynetdicom serve the associations as it comes. services: what the listener offers beside storage.
-    peers: as in the settings; a peer that they don't describe may do anything. tls: makes it a listener over TLS.
+    audited: is told of what happens. peers: as in the settings; a peer that they don't describe may do anything. tls: makes it a listener over TLS.
     """
     folder.mkdir(exist_ok=True)
     url = f"sqlite:///{folder / 'node.db'}"
@@ -90,15 +92,14 @@ def opened_front_door(
     database = Database(url)
     scp_settings = Scp(host="127.0.0.1", port=0, **{"min_free_mb": 0, "unknown_peers": "accept"} | settings)
     studies = Studies(database)
-    spool = Spool(folder / "spool", scp_settings.min_free_mb)
-    with IndexQueue(studies) as index:
+    with closing(Spool(folder / "spool", scp_settings.min_free_mb)) as spool, IndexQueue(studies) as index:
         index_what_was_left(spool, index, utc_now)
-        storage = Storage(Intake(spool, index, utc_now), index, studies, utc_now)
+        storage = Storage(Intake(spool, index, utc_now), index, studies, utc_now, audited)
         doorkeeper = Doorkeeper(Access(scp_settings, peers or {}, "CAD_NODE"), spool.has_room)
-        scp = Listener(scp_settings, "CAD_NODE", storage, [doorkeeper, *services(database)], tls=scp_settings.tls, fast=fast)
+        offered = [doorkeeper, *services(database), *([audited] if audited else [])]
+        scp = Listener(scp_settings, "CAD_NODE", storage, offered, tls=scp_settings.tls, fast=fast)
         yield FrontDoor(scp, scp.start(), folder, studies, database)
         scp.stop(grace_s=1)
-    spool.close()
     database.dispose()
 
 
