@@ -54,7 +54,7 @@ def _normal(orientation: Sequence[float]) -> NDArray[np.float64]:
 def _hole_in_numbers(instances: Sequence[Instance]) -> str:
     """Numbers tell nothing where an image has none, or several have the same."""
     numbers = sorted({number for instance in instances if (number := instance.header.get("InstanceNumber")) is not None})
-    if len(numbers) < len(instances):
+    if not numbers or len(numbers) < len(instances):
         return ""
     if numbers[0] not in _FIRST_NUMBERS:
         return f"the first Instance Number is {numbers[0]}"
