@@ -124,6 +124,8 @@ def described(error: OSError) -> str:
     """What went wrong with a connection, in words."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"its certificate isn't accepted: {error.verify_message}"
+    if isinstance(error, TimeoutError):
+        return "it takes too long"
     if isinstance(error, ssl.SSLError) and error.reason:
         return f"TLS: {error.reason.lower().replace('_', ' ')}"
     return error.strerror or str(error)

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from cad_node.settings import ListenerTls, PeerTls
 from cad_node.tls import TlsContext, accept_tls, close_tls, connect_tls, described, peer_certificate
 from cad_node.tls_files import UnusableTlsFile
-from tests.certificates import NOW, Authority, encrypted, new_key, rsa_key
+from tests.certificates import NOW, Authority, Identity, encrypted, new_key, put, rsa_key
 
 
 @pytest.fixture(scope="module")
@@ -368,15 +368,9 @@ def test_an_end_over_tls_is_told_to_the_peer(authority, node):
 
 
 def copied(identity, folder):
-    own = type(identity)(folder / "own.pem", folder / "own.key.pem", identity.serial_number)
+    own = Identity(folder / "own.pem", folder / "own.key.pem", identity.serial_number)
     put(identity, own)
     return own
-
-
-def put(identity, own) -> None:
-    for source, target in ((identity.key, own.key), (identity.certificate, own.certificate)):
-        (target.parent / "new").write_bytes(source.read_bytes())
-        (target.parent / "new").rename(target)
 
 
 def shown_by(server: ssl.SSLContext, client: ssl.SSLContext) -> str:

@@ -54,9 +54,9 @@ class Doorkeeper:
 
     def _judge(self, event: Any) -> None:
         assoc: Association = event.assoc
-        caller = _caller(assoc)
-        assoc.requestor.ae_title = caller.calling_ae_title  # pynetdicom sets it later, and whoever hears of a rejection asks for it
         try:
+            caller = _caller(assoc)
+            assoc.requestor.ae_title = caller.calling_ae_title  # pynetdicom sets it later, and whoever hears of a rejection asks for it
             if not self._has_room() and _asks_to_store(assoc):
                 raise Refused(TEMPORARY_CONGESTION, "less space is free than scp.min_free_mb")
             admission = self._access.enter(caller, partial(_is_open, assoc))
@@ -65,7 +65,7 @@ class Doorkeeper:
             self._tell(caller, refusal)
             _reject(assoc, refusal)
         except Exception:  # pynetdicom would go on as if nothing had happened: whoever can't be judged isn't let in
-            log.exception("association.not_judged", calling_ae_title=caller.calling_ae_title)
+            log.exception("association.not_judged")
             _reject(assoc, Refused(NOT_NOW, "not judged"))
         else:
             self._is_full = False

@@ -13,7 +13,7 @@ from cad_node.deliver.cstore import CStore
 from cad_node.deliver.echo import echo
 from cad_node.errors import PacsUnreachable
 from cad_node.settings import Destination, PeerTls
-from tests.certificates import Authority, Identity, new_key
+from tests.certificates import Authority, Identity, new_key, put
 from tests.deliver.peers import rude_peer, unused_port
 from tests.e2e.orthanc import MISSING, Orthanc
 from tests.factory import ct_study, save_study
@@ -131,8 +131,7 @@ def test_a_new_certificate_of_ours_serves_the_next_association(storescp, authori
     )
     missing = next(sender.send(files))
 
-    for source, target in zip((node.certificate, node.key), (own.certificate, own.key), strict=True):
-        target.write_bytes(source.read_bytes())
+    put(node, own)
 
     assert (missing.delivered, missing.retryable) == (False, True)
     assert f"{own.certificate}: No such file or directory" in missing.reason

@@ -84,7 +84,9 @@ def opened_front_door(
     """A listener over a spool and a new SQLite database in `folder`; settings: those of Scp that differ.
 
     fast: False has pynetdicom serve the associations as it comes. services: what the listener offers beside storage.
-    audited: is told of what happens. peers: as in the settings; a peer that they don't describe may do anything. tls: makes it a listener over TLS.
+    audited: is told of what happens.
+    peers: as in the settings; a peer that they don't describe may do anything.
+    tls: makes it a listener over TLS.
     """
     folder.mkdir(exist_ok=True)
     url = f"sqlite:///{folder / 'node.db'}"
@@ -107,7 +109,8 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-def associate(port: int, *contexts: tuple[str, str], calling_ae_title: str = "MODALITY") -> Association:
+def associate(port: int, *contexts: tuple[str, str], calling_ae_title: str = "MODALITY", **more: Any) -> Association:
+    """more: what else AE.associate takes."""
     ae = AE(calling_ae_title)
     ae.dimse_timeout = 10
     ae.add_requested_context(ECHO)
@@ -123,7 +126,7 @@ def associate(port: int, *contexts: tuple[str, str], calling_ae_title: str = "MO
         connections.pop().close()  # pynetdicom doesn't, once the peer is gone
 
     handlers = [(evt.EVT_CONN_OPEN, keep), (evt.EVT_CONN_CLOSE, close)]
-    return ae.associate("127.0.0.1", port, ae_title="CAD_NODE", evt_handlers=handlers)
+    return ae.associate("127.0.0.1", port, ae_title="CAD_NODE", evt_handlers=handlers, **more)
 
 
 def store(association: Association, ds: Dataset) -> Dataset:
