@@ -1,4 +1,4 @@
-"""Mask operations in millimetres, on grids whose voxels needn't be cubes."""
+"""Parts of masks and boxes around them, on grids whose voxels needn't be cubes."""
 
 import cc3d
 import numpy as np
@@ -9,26 +9,6 @@ Mask = NDArray[np.bool_]
 Spacing = tuple[float, float, float]  # mm along slice, row, column
 
 IN_PLANE = np.array([[[0, 0, 0]] * 3, [[0, 1, 0], [1, 1, 1], [0, 1, 0]], [[0, 0, 0]] * 3])  # neighbours within a slice
-
-
-def dilate(mask: Mask, radius_mm: float, spacing_mm: Spacing) -> Mask:
-    """All voxels whose centre is at most radius_mm from the mask's nearest."""
-    if not mask.any():  # the distance to nothing is undefined
-        return mask.copy()
-    return np.asarray(ndimage.distance_transform_edt(~mask, sampling=spacing_mm) <= radius_mm)
-
-
-def erode(mask: Mask, radius_mm: float, spacing_mm: Spacing) -> Mask:
-    """The mask's voxels that are further than radius_mm from what is outside. The grid's border counts as inside."""
-    return ~dilate(~mask, radius_mm, spacing_mm)
-
-
-def close(mask: Mask, radius_mm: float, spacing_mm: Spacing) -> Mask:
-    """Fill gaps and dents into which no ball of radius_mm fits."""
-    margin = [int(np.ceil(radius_mm / step)) + 1 for step in spacing_mm]
-    padded = np.pad(mask, [(width, width) for width in margin])
-    closed = erode(dilate(padded, radius_mm, spacing_mm), radius_mm, spacing_mm)
-    return closed[tuple(slice(width, -width) for width in margin)]
 
 
 def largest_parts(mask: Mask, count: int) -> list[Mask]:

@@ -73,6 +73,18 @@ def test_lungs_that_touch_are_two():
     assert lungs.right.mask.sum() == pytest.approx(phantom_lungs().right.mask.sum(), rel=0.06)
 
 
+def test_air_between_body_and_table_is_no_lung_though_the_map_says_so():
+    volume, truth = phantom_volume(), drawn()
+    behind = np.zeros(truth.shape, bool)
+    behind[:, -12:, 40:-40] = True
+    assert (volume.voxels[behind] < -900).all()
+
+    lungs = delineated(volume, truth | behind)
+
+    assert not lungs.mask(truth.shape)[behind].any()
+    assert dice(lungs.mask(truth.shape), truth) > 0.97
+
+
 def test_lungs_do_not_overlap():
     lungs = delineated(phantom_volume(), drawn())
     both = np.zeros(drawn().shape, np.uint8)

@@ -66,6 +66,24 @@ def test_half_precision_says_nearly_the_same(folder):
         assert np.abs(whole[name] - half[name]).max() < HALF_DIFFERENCE
 
 
+@pytest.mark.parametrize(
+    ("name", "key", "least", "most"),
+    [
+        ("lung_segmentation_ct", "test_dice", 0.97, 1),
+        ("lung_nodule_ct", "test_auc", 0.985, 1),
+        ("nodule_segmentation_ct", "test_dice", 0.82, 1),
+        ("nodule_malignancy_ct", "test_auc", 0.93, 1),
+        ("nodule_malignancy_ct", "unseen_ece", 0, 0.05),
+    ],
+)
+def test_published_figures_are_as_good_as_was_aimed_at(name, key, least, most):
+    folder = next(folder for folder in every_folder() if folder.parent.name == name)
+
+    figure = read_metrics(folder / "metrics.json").evaluation.figure(key)
+
+    assert least <= figure.value <= most
+
+
 @pytest.mark.parametrize("name", ["lung_nodule_ct", "lung_nodule_lidc_ct", "nodule_malignancy_ct"])
 def test_activation_map_is_higher_where_the_nodule_is(name):
     """Over the golden inputs that score highest."""

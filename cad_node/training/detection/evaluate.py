@@ -9,12 +9,13 @@ from numpy.typing import NDArray
 from torch import nn
 
 from cad_node.training.detection.operating_points import CANDIDATES, choose_operating_points
-from cad_node.training.detection.scans import scans_table
+from cad_node.training.detection.scans import froc_of, search_scans, tabulate_scans
 from cad_node.training.detection.served import Ensemble
 from cad_node.training.evaluation.bootstrap import Interval, mean_ci, statistic_ci
 from cad_node.training.evaluation.calibration import Platt, expected_calibration_error, fit_platt
 from cad_node.training.evaluation.curves import average_precision, roc_auc
-from cad_node.training.evaluation.pictures import contact_sheet, pr_plot, reliability_plot, robustness_plot, roc_plot
+from cad_node.training.evaluation.froc import froc_table
+from cad_node.training.evaluation.pictures import contact_sheet, froc_plot, pr_plot, reliability_plot, robustness_plot, roc_plot
 from cad_node.training.evaluation.robustness import Images, Kind, Robustness, measure_robustness, robustness_table
 from cad_node.training.evaluation.subgroups import ranges, subgroup_table
 from cad_node.training.metrics import Evaluation, Figure, Picture, Table
@@ -61,7 +62,8 @@ def evaluate_classifier(trained: Trained, read: Read, patch_px: int) -> Evaluati
     validation = _Judged("validation", validation_samples, platt.scores(logits))
     thresholds = choose_operating_points(validation.labels, validation.scores)
     parameters = {**thresholds, "calibration_scale": platt.scale, "calibration_offset": platt.offset, "patch_px": float(patch_px)}
-    scans = scans_table(trained, parameters)
+    scans = search_scans(trained, parameters)
+    on_scans = froc_of(scans) if scans else None
     curves = _robustness(trained.networks[0], validation_samples)
     test_samples = read(trained.data, Split.TEST)
     test = _Judged("test", test_samples, platt.scores(predict(ensemble, test_samples.inputs)["logits"]))
@@ -69,10 +71,13 @@ def evaluate_classifier(trained: Trained, read: Read, patch_px: int) -> Evaluati
         _operating_points(thresholds, validation, test),
         _members(trained.networks, platt, test),
         *_sizes(test, thresholds["threshold"]),
-        *scans,
+        *((tabulate_scans(scans, parameters),) if scans else ()),
+        *((froc_table(on_scans, "FROC over the whole scans"),) if on_scans else ()),
         robustness_table("Worse images (one member, without mirror images, on validation)", curves),
     )
-    return Evaluation(_figures(validation, test, thresholds["threshold"]), tables, _pictures(trained, validation, test, curves), parameters)
+    froc_picture = (froc_plot({"whole scans": on_scans}, trained.pictures / "froc.png", "Whole scans: FROC"),) if on_scans else ()
+    pictures = (*_pictures(trained, validation, test, curves), *froc_picture)
+    return Evaluation(_figures(validation, test, thresholds["threshold"]), tables, pictures, parameters)
 
 
 def _figures(validation: _Judged, test: _Judged, threshold: float) -> tuple[Figure, ...]:

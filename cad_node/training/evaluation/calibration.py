@@ -5,8 +5,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
-from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 
 
@@ -21,17 +19,6 @@ class Platt:
         return np.asarray(1 / (1 + np.exp(-(self.scale * logits.astype(np.float64) + self.offset))), np.float64)
 
 
-@dataclass(frozen=True, slots=True)
-class Isotonic:
-    """score = the rising line through `points`, at the model's own score. before, after: (points,), 0..1."""
-
-    before: NDArray[np.float64]
-    after: NDArray[np.float64]
-
-    def scores(self, scores: NDArray[Any]) -> NDArray[np.float64]:
-        return np.asarray(np.interp(scores, self.before, self.after), np.float64)
-
-
 def fit_platt(logits: NDArray[Any], labels: NDArray[Any]) -> Platt:
     """The line with the least cross-entropy on (N,) logits.
 
@@ -44,28 +31,6 @@ def fit_platt(logits: NDArray[Any], labels: NDArray[Any]) -> Platt:
     classes = np.repeat([1, 0], len(labels))
     fit = LogisticRegression(C=1e6).fit(twice, classes, np.concatenate([target, 1 - target]))
     return Platt(float(fit.coef_[0, 0]), float(fit.intercept_[0]))
-
-
-def fit_temperature(logits: NDArray[Any], labels: NDArray[Any]) -> float:
-    """What to divide logits by for the least cross-entropy, 0.05..20 (Guo et al., On calibration of modern neural networks, 2017).
-
-    logits: (N,) of two classes, or (N, classes); labels: (N,), 0 or 1, or the number of the class.
-    """
-    logits = np.asarray(logits, np.float64)
-    rows = np.stack([np.zeros(len(logits)), logits], 1) if logits.ndim == 1 else logits
-    chosen = np.asarray(labels, np.int64)
-
-    def cross_entropy(log_temperature: float) -> float:
-        scaled = rows / np.exp(log_temperature)
-        return float((np.logaddexp.reduce(scaled, axis=1) - scaled[np.arange(len(rows)), chosen]).mean())
-
-    return float(np.exp(minimize_scalar(cross_entropy, bounds=(np.log(0.05), np.log(20)), method="bounded").x))
-
-
-def fit_isotonic(scores: NDArray[Any], labels: NDArray[Any]) -> Isotonic:
-    """The rising steps nearest to the labels (pool adjacent violators); needs some hundred cases, and ranks ties together."""
-    fit = IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip").fit(scores, labels)
-    return Isotonic(np.asarray(fit.X_thresholds_, np.float64), np.asarray(fit.y_thresholds_, np.float64))
 
 
 def expected_calibration_error(labels: NDArray[Any], scores: NDArray[Any], bins: int = 10) -> float:

@@ -3,19 +3,20 @@
 import numpy as np
 import pytest
 
-from cad_node.imaging.candidates import find_candidates
+from cad_node.imaging.candidates import Candidate, find_candidates
 from cad_node.inference.detect_nodules import score_candidates
 from cad_node.inference.network import load_network
 from cad_node.inference.segment_lungs import segment_lungs
 from cad_node.manifest import PartFolder, read_part
 from cad_node.shipped import shipped
 from cad_node.training.detection.operating_points import CANDIDATES
-from cad_node.training.detection.scans import DIAMETER_MM, LUNGS, scans_table
+from cad_node.training.detection.scans import DIAMETER_MM, LUNGS, Searched, froc_of, search_scans
 from cad_node.training.detection.whole_scans import Mark, read_scans
 from cad_node.training.recipe import Trained
 
 MODELS = {"lung_nodule_ct": "lung_nodule_ct/2.0.1", "lung_nodule_lidc_ct": "lung_nodule_lidc_ct/1.0.0"}
 MAX_FALSE_POSITIVES = 4  # a scan
+PLACES = (("sure", (10.0, 20.0, 20.0), True), ("doubtful", (30.0, 20.0, 20.0), False))
 
 
 def network_of(key: str):
@@ -61,8 +62,21 @@ def test_sure_nodules_and_the_tumour_are_found_and_the_application_adds_few_fals
             assert len(false) <= MAX_FALSE_POSITIVES, scan.name
 
 
-def test_a_data_folder_without_the_scans_has_no_table_of_them(tmp_path):
-    assert scans_table(Trained([], tmp_path, tmp_path), {}) == ()
+def test_a_data_folder_without_the_scans_has_none_searched(tmp_path):
+    assert search_scans(Trained([], tmp_path, tmp_path), {}) == ()
+
+
+def test_a_curve_over_scans_counts_hits_in_millimetres_and_leaves_out_what_few_readers_marked():
+    nodule, doubtful = (Mark(name, low, (low[0] + 4, low[1] + 8, low[2] + 8), counts=counts) for name, low, counts in PLACES)
+    candidates = [Candidate(index, 5.0, 1.0) for index in ((12.0, 24.0, 27.0), (32.0, 24.0, 24.0), (50.0, 24.0, 24.0))]
+    one = Searched("a", (2.0, 1.0, 1.0), (nodule, doubtful), candidates, np.array([0.9, 0.8, 0.7], np.float32))
+    other = Searched("b", (2.0, 1.0, 1.0), (nodule,), candidates[2:], np.array([0.95], np.float32))
+
+    curve = froc_of([one, other])
+
+    assert (curve.scans, curve.nodules) == (2, 2)
+    assert curve.false_positives.tolist() == pytest.approx([0, 0.5, 0.5, 1.0])
+    assert curve.sensitivity.tolist() == pytest.approx([0, 0, 0.5, 0.5])
 
 
 def test_a_mark_holds_what_lies_in_its_box_or_a_voxel_beside():
