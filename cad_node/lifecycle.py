@@ -107,6 +107,7 @@ DELIVERY_MOVES: Mapping[tuple[DeliveryState, str], DeliveryState] = {
 
 COMMITMENT_MOVES: Mapping[tuple[CommitmentState, str], CommitmentState] = {
     (CommitmentState.REQUESTED, "request"): CommitmentState.REQUESTED,  # the same once more: its answer was lost on the way
+    (CommitmentState.REQUESTED, "release"): CommitmentState.REQUESTED,  # what it asks about isn't indexed yet
     (CommitmentState.REQUESTED, "back_off"): CommitmentState.REQUESTED,
     (CommitmentState.REQUESTED, "report"): CommitmentState.REPORTED,
     (CommitmentState.REQUESTED, "abandon"): CommitmentState.ABANDONED,

@@ -4,6 +4,7 @@ import threading
 from contextlib import ExitStack
 
 from cad_node.app.audit import audited
+from cad_node.app.commitment import storage_commitment
 from cad_node.app.start import now, open_store, usable_models
 from cad_node.poller import poll
 from cad_node.query.association import QueryPeer
@@ -40,13 +41,14 @@ def run_scp(settings: Settings, stop: threading.Event) -> None:
         rule, at = settings.completeness, now()
         return bool(settle_complete_studies(store.studies, manifests, rule, at, tell_refusals=tell_refusals, counts=counts.latest))
 
-    with audited(settings, "scp") as trail, IndexQueue(store.studies) as index:
+    with audited(settings, "scp") as trail, IndexQueue(store.studies) as index, storage_commitment(settings, store, stop) as commitment:
         index_what_was_left(spool, index, now)
         listens = Audited(trail)
         storage = Storage(Intake(spool, index, now), index, store.studies, now, listens)
         doorkeeper = Doorkeeper(Access(settings.scp, settings.peers, settings.node.ae_title), spool.has_room)
         services: list[Service] = [
             doorkeeper,
+            commitment,
             PerformedProcedureSteps(PerformedSteps(store.database), now),
             Query(Held(store.database), settings.destinations, settings.node.ae_title, listens),
             listens,

@@ -2,12 +2,15 @@
 
 import os
 import socket
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from cad_node.log import get_logger
 from cad_node.manifest import ModelFolder, read_models
 from cad_node.settings import Settings
+from cad_node.store.commitments import Commitments
+from cad_node.store.confirmations import Confirmations, Resending
 from cad_node.store.database import Database
 from cad_node.store.deliveries import Deliveries
 from cad_node.store.jobs import Jobs
@@ -25,6 +28,8 @@ class Store:
     studies: Studies
     jobs: Jobs
     deliveries: Deliveries
+    confirmations: Confirmations
+    commitments: Commitments
 
 
 def open_store(settings: Settings) -> Store:
@@ -43,7 +48,8 @@ def look_into_store(settings: Settings) -> Store:
     """Open a database as it is: a listing doesn't change the tables below a running node. Raises SettingsError if it isn't current."""
     require_current(settings.database_url)
     database = Database(settings.database_url)
-    return Store(database, Studies(database), Jobs(database), Deliveries(database))
+    confirmations = Confirmations(database, _resending(settings))
+    return Store(database, Studies(database), Jobs(database), Deliveries(database), confirmations, Commitments(database))
 
 
 def now() -> datetime:
@@ -62,3 +68,8 @@ def usable_models(settings: Settings) -> tuple[ModelFolder, ...]:
 def process_name(name: str, pid: int) -> str:
     """Who holds a lease: host, process, pid."""
     return f"{socket.gethostname()}/{name}/{pid}"
+
+
+def _resending(settings: Settings) -> Mapping[str, Resending]:
+    waits_s = settings.sender.backoff_first_s, settings.sender.backoff_longest_s
+    return {name: Resending(to.confirm_resends, *waits_s) for name, to in settings.destinations.items()}
