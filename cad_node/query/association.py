@@ -34,12 +34,13 @@ class QueryPeer:
     calling_ae_title: str
     timeout_s: float  # for the connection, and for the answer to the association request
     response_timeout_s: float  # for each response
+    watchers: Sequence[Handler] = ()  # of each association, whatever it is for
 
     @classmethod
-    def of(cls, to: Source | Destination, ae_title: str, timeout_s: float) -> Self:
+    def of(cls, to: Source | Destination, ae_title: str, timeout_s: float, watchers: Sequence[Handler] = ()) -> Self:
         """The peer as it is configured; ae_title: the node's own, sent unless the peer is to see another."""
         waits_s = to.response_timeout_s if isinstance(to, Source) else timeout_s
-        return cls(to.host, to.port, to.ae_title, to.calling_ae_title or ae_title, timeout_s, waits_s)
+        return cls(to.host, to.port, to.ae_title, to.calling_ae_title or ae_title, timeout_s, waits_s, watchers)
 
     def __str__(self) -> str:
         return f"{self.called_ae_title} at {self.host}:{self.port}"
@@ -58,7 +59,7 @@ def associated(peer: QueryPeer, contexts: Sequence[PresentationContext], handler
         connections.append(event.assoc.dul.socket.socket)
         connections[0].setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # else each message waits for a delayed ACK
 
-    bound = [(evt.EVT_CONN_OPEN, keep), *handlers]
+    bound = [(evt.EVT_CONN_OPEN, keep), *peer.watchers, *handlers]
     entity = _application_entity(peer)
     association = entity.associate(peer.host, peer.port, list(contexts), peer.called_ae_title, evt_handlers=bound, **more)
     try:
