@@ -33,7 +33,7 @@ def fetch(
     study: Annotated[str, typer.Argument(metavar="STUDY_UID", help="Study Instance UID of the study to fetch.", show_default=False)],
     source: Annotated[
         str,
-        typer.Option("--from", help="The PACS: the name of a [sources.NAME] of the settings, or AETITLE@HOST:PORT.", show_default=False),
+        typer.Option("--from", help="The PACS: a name under sources in the settings, or AETITLE@HOST:PORT.", show_default=False),
     ],
     *,
     series: Annotated[
@@ -47,9 +47,9 @@ def fetch(
 ) -> None:
     """Fetch a study from a PACS: the whole of it, some series, or what is missing here; with earlier studies of the patient if wanted.
 
-    The PACS must let this node query and retrieve. By C-MOVE, as is usual, it sends to the node's listener: the node must be
-    running (cad-node serve), and the PACS must know its AE title, address and port. Where it can't, set retrieve = "get" in
-    [sources.NAME]: the instances then come on this command's own association.
+    The PACS must let this node query and retrieve. By C-MOVE, as is usual, it sends to the node's listener, which must be running
+    (cad-node serve); the PACS must know its AE title, address and port. Where that can't be had, give the PACS
+    retrieve = "get" in the settings: the instances then come on this command's own association. Run it as the node's user then.
 
     What arrives is analysed like anything that is sent to the node. Ctrl-C cancels at the PACS; what has arrived stays.
     """
