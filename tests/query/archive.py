@@ -1,9 +1,11 @@
 """Query/Retrieve SCPs on loopback that answer as a test says."""
 
+import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from pynetdicom import evt
 from pynetdicom.ae import ApplicationEntity
 from pynetdicom.presentation import PresentationContext, build_context
 from pynetdicom.sop_class import (
@@ -28,13 +30,17 @@ def archive(*handlers: Any, contexts: Sequence[PresentationContext] | None = Non
     entity.supported_contexts = [build_context(model) for model in MODELS] if contexts is None else list(contexts)
     for name, value in ae_settings.items():
         setattr(entity, name, value)
-    server = entity.start_server(("127.0.0.1", 0), block=False, evt_handlers=list(handlers))
+    connections: list[socket.socket] = []
+    keep = (evt.EVT_CONN_OPEN, lambda event: connections.append(event.assoc.dul.socket.socket))
+    server = entity.start_server(("127.0.0.1", 0), block=False, evt_handlers=[keep, *handlers])
     try:
         yield peer_at(server.socket.getsockname()[1])
     finally:
         for association in server.active_associations:
             association.join(5)
         server.shutdown()
+        for connection in connections:
+            connection.close()  # pynetdicom doesn't, where the peer closed first
 
 
 def peer_at(port: int, called_ae_title: str = "PACS") -> QueryPeer:
