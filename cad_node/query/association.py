@@ -12,7 +12,10 @@ from pynetdicom.presentation import PresentationContext
 
 from cad_node.errors import AssociationRejected, CadNodeError, PacsUnreachable
 from cad_node.implementation import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from cad_node.query.secured import SecuredSockets
 from cad_node.settings import Destination, Source
+from cad_node.tls import TlsContext
+from cad_node.tls_files import UnusableTlsFile
 
 Handler = tuple[evt.EventType, Callable[[Any], Any]]
 
@@ -35,12 +38,14 @@ class QueryPeer:
     timeout_s: float  # for the connection, and for the answer to the association request
     response_timeout_s: float  # for each response
     watchers: Sequence[Handler] = ()  # of each association, whatever it is for
+    tls: TlsContext | None = None
 
     @classmethod
     def of(cls, to: Source | Destination, ae_title: str, timeout_s: float, watchers: Sequence[Handler] = ()) -> Self:
         """The peer as it is configured; ae_title: the node's own, sent unless the peer is to see another."""
         waits_s = to.response_timeout_s if isinstance(to, Source) else timeout_s
-        return cls(to.host, to.port, to.ae_title, to.calling_ae_title or ae_title, timeout_s, waits_s, watchers)
+        tls = TlsContext(to.tls) if to.tls else None
+        return cls(to.host, to.port, to.ae_title, to.calling_ae_title or ae_title, timeout_s, waits_s, watchers, tls)
 
     def __str__(self) -> str:
         return f"{self.called_ae_title} at {self.host}:{self.port}"
@@ -61,8 +66,14 @@ def associated(peer: QueryPeer, contexts: Sequence[PresentationContext], handler
 
     bound = [(evt.EVT_CONN_OPEN, keep), *peer.watchers, *handlers]
     entity = _application_entity(peer)
-    association = entity.associate(peer.host, peer.port, list(contexts), peer.called_ae_title, evt_handlers=bound, **more)
+    secured = _secured(peer)
+    tls_args = (secured, peer.host) if secured else None
+    association = entity.associate(
+        peer.host, peer.port, list(contexts), peer.called_ae_title, evt_handlers=bound, tls_args=tls_args, **more
+    )
     try:
+        if secured and secured.trouble:
+            raise PacsUnreachable(f"{peer} makes no secure connection: {secured.trouble}")
         _require_established(peer, association, is_connected=bool(connections))
         yield association
         association.release()
@@ -71,6 +82,15 @@ def associated(peer: QueryPeer, contexts: Sequence[PresentationContext], handler
             association.abort()
         for connection in connections:
             connection.close()  # pynetdicom doesn't, where the peer closed first
+        if secured:
+            secured.close()
+
+
+def _secured(peer: QueryPeer) -> SecuredSockets | None:
+    try:
+        return SecuredSockets(peer.tls.current()) if peer.tls else None
+    except UnusableTlsFile as exc:
+        raise PacsUnreachable(f"{peer} can't be called over TLS: {exc}") from exc
 
 
 def _application_entity(peer: QueryPeer) -> Any:

@@ -24,7 +24,9 @@ MODELS = [
 
 
 @contextmanager
-def archive(*handlers: Any, contexts: Sequence[PresentationContext] | None = None, **ae_settings: Any) -> Iterator[QueryPeer]:
+def archive(
+    *handlers: Any, contexts: Sequence[PresentationContext] | None = None, tls: Any = None, **ae_settings: Any
+) -> Iterator[QueryPeer]:
     """A pynetdicom SCP. handlers: pairs of event and function; contexts: Study Root in all three services, where not given."""
     entity = ApplicationEntity("PACS")
     entity.supported_contexts = [build_context(model) for model in MODELS] if contexts is None else list(contexts)
@@ -32,7 +34,7 @@ def archive(*handlers: Any, contexts: Sequence[PresentationContext] | None = Non
         setattr(entity, name, value)
     connections: list[socket.socket] = []
     keep = (evt.EVT_CONN_OPEN, lambda event: connections.append(event.assoc.dul.socket.socket))
-    server = entity.start_server(("127.0.0.1", 0), block=False, evt_handlers=[keep, *handlers])
+    server = entity.start_server(("127.0.0.1", 0), block=False, ssl_context=tls, evt_handlers=[keep, *handlers])
     try:
         yield peer_at(server.socket.getsockname()[1])
     finally:
