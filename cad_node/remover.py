@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from cad_node.audit.trail import Trail
 from cad_node.log import get_logger
 from cad_node.poller import poll
 from cad_node.retention import Kind, Removal, Stored, due, is_short, old_before
@@ -30,6 +31,7 @@ class Remover:
     files: ListedFiles
     rule: Retention
     clock: Callable[[], datetime]
+    trail: Trail | None = None  # is told of what is removed
 
     def run(self, stop: threading.Event) -> None:
         """Look for what can go until `stop` is set, and now and then for files that nobody knows."""
@@ -91,6 +93,9 @@ class Remover:
         for removal in removed:
             one = removal.stored
             log.info("files.removed", kind=one.kind, study=one.study_instance_uid, number=one.number, files=one.files, why=removal.why)
+            if self.trail:
+                tell = self.trail.study_deleted if one.kind is Kind.INPUTS else self.trail.instances_deleted
+                tell(one.study_instance_uid, one.files)
         return removed
 
     def _due(self, free: int, short: bool, limit: int) -> list[Removal]:

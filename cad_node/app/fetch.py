@@ -7,12 +7,14 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from cad_node.app.audit import audited
 from cad_node.app.start import Store, now
 from cad_node.errors import CadNodeError
 from cad_node.query.association import QueryPeer
 from cad_node.query.holdings import StudyThere, instances_there, priors_there, requests, study_there
 from cad_node.query.retrieve import Request, SubOperations, Watch, get, move
 from cad_node.query.statuses import SUCCESS
+from cad_node.receive.audited import Audited
 from cad_node.receive.index_queue import IndexQueue
 from cad_node.receive.instance import Intake
 from cad_node.receive.presentation import contexts_to_get
@@ -60,19 +62,29 @@ def fetch(
 
     Raises what keeps it from knowing what there is to fetch: NotThere, PacsUnreachable, AssociationRejected, QueryFailed.
     """
-    peer = QueryPeer.of(source, settings.node.ae_title, settings.sender.timeout_s)
-    with _retriever(source, settings, store, peer, stop) as retrieve:
-        fetcher = _Fetcher(peer, retrieve, Held(store.database), progress, stop)
-        study = study_there(peer, wanted.study_instance_uid)
-        priors = priors_there(peer, wanted.study_instance_uid, wanted.priors) if wanted.priors else []
-        yield fetcher.fetch(study, wanted.series_instance_uids, only_missing=wanted.only_missing)
-        for prior in priors:
-            if not stop.is_set():
-                yield fetcher.fetch(prior, only_missing=wanted.only_missing, is_prior=True)
+    with audited(settings, "fetch") as trail:
+        watcher = Audited(trail)
+        peer = QueryPeer.of(source, settings.node.ae_title, settings.sender.timeout_s, watcher.handlers())
+        with _retriever(source, settings, store, peer, stop, watcher=watcher) as retrieve:
+            yield from _fetched(peer, retrieve, store, wanted, progress=progress, stop=stop)
+
+
+def _fetched(
+    peer: QueryPeer, retrieve: Retrieve, store: Store, wanted: Wanted, *, progress: Progress, stop: threading.Event
+) -> Iterator[Fetched]:
+    fetcher = _Fetcher(peer, retrieve, Held(store.database), progress, stop)
+    study = study_there(peer, wanted.study_instance_uid)
+    priors = priors_there(peer, wanted.study_instance_uid, wanted.priors) if wanted.priors else []
+    yield fetcher.fetch(study, wanted.series_instance_uids, only_missing=wanted.only_missing)
+    for prior in priors:
+        if not stop.is_set():
+            yield fetcher.fetch(prior, only_missing=wanted.only_missing, is_prior=True)
 
 
 @contextmanager
-def _retriever(source: Source, settings: Settings, store: Store, peer: QueryPeer, stop: threading.Event) -> Iterator[Retrieve]:
+def _retriever(
+    source: Source, settings: Settings, store: Store, peer: QueryPeer, stop: threading.Event, *, watcher: Audited
+) -> Iterator[Retrieve]:
     if source.retrieve == "move":
         yield lambda request, _classes, watch: move(peer, request, settings.node.ae_title, watch, stop)
         return
@@ -80,7 +92,7 @@ def _retriever(source: Source, settings: Settings, store: Store, peer: QueryPeer
     spool = Spool(settings.spool_dir, settings.scp.min_free_mb)
     try:
         with IndexQueue(store.studies) as index:
-            handlers = Storage(Intake(spool, index, now), index, store.studies, now).handlers()
+            handlers = Storage(Intake(spool, index, now), index, store.studies, now, watcher).handlers()
             yield lambda request, classes, watch: get(
                 peer, request, storage=contexts_to_get(classes), handlers=handlers, watch=watch, stop=stop
             )

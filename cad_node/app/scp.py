@@ -32,7 +32,6 @@ def run_scp(settings: Settings, stop: threading.Event) -> None:
     store = open_store(settings)
     manifests = [folder.manifest for folder in usable_models(settings)]
     tell_refusals = any("refusal" in destination.objects for destination in settings.destinations.values())
-    counts = PacsCounts(_peers_by_title(settings), settings.completeness, now)
     spool = Spool(settings.spool_dir, settings.scp.min_free_mb, durable=settings.scp.fsync)
 
     def settle() -> bool:
@@ -44,6 +43,7 @@ def run_scp(settings: Settings, stop: threading.Event) -> None:
     with audited(settings, "scp") as trail, IndexQueue(store.studies) as index, storage_commitment(settings, store, stop) as commitment:
         index_what_was_left(spool, index, now)
         listens = Audited(trail)
+        counts = PacsCounts(_peers_by_title(settings, listens), settings.completeness, now)
         storage = Storage(Intake(spool, index, now), index, store.studies, now, listens)
         doorkeeper = Doorkeeper(Access(settings.scp, settings.peers, settings.node.ae_title), spool.has_room)
         services: list[Service] = [
@@ -59,10 +59,10 @@ def run_scp(settings: Settings, stop: threading.Event) -> None:
             poll(settle, settings.queue.poll_s, stop)
 
 
-def _peers_by_title(settings: Settings) -> dict[str, QueryPeer]:
+def _peers_by_title(settings: Settings, listens: Audited) -> dict[str, QueryPeer]:
     """The PACS that can be asked, by the AE title that they call with when they send."""
     own, timeout_s = settings.node.ae_title, settings.sender.timeout_s
-    return {source.ae_title: QueryPeer.of(source, own, timeout_s) for source in settings.sources.values()}
+    return {source.ae_title: QueryPeer.of(source, own, timeout_s, listens.handlers()) for source in settings.sources.values()}
 
 
 def _ways_in(settings: Scp) -> list[ListenerTls | None]:

@@ -21,6 +21,8 @@ from cad_node.log import get_logger
 
 log = get_logger()
 
+UNNAMED = ""  # stands for a SOP class where it isn't known which
+
 _SECURITY_RESOURCE = 13  # ParticipantObjectTypeCodeRole, PS3.15 A.5.1.2.2
 
 
@@ -93,15 +95,20 @@ class Trail:
         sender, receiver = self._local(codes.SOURCE_ROLE, asks=True), self._remote(remote, codes.DESTINATION_ROLE)
         self._transferred(Action.READ, [sender, receiver], study_instance_uid, sop_classes, failure)
 
-    def instances_accessed(self, study_instance_uid: str, sop_classes: Mapping[str, int] | None = None) -> None:
-        """A model ran on instances of a study, PS3.15 A.5.3.6."""
-        study = _study(study_instance_uid, sop_classes or {})
+    def instances_accessed(self, study_instance_uid: str) -> None:
+        """Instances of a study were read, for a model to run on them, PS3.15 A.5.3.6."""
+        study = _study(study_instance_uid, {})
         self._tell(codes.INSTANCES_ACCESSED, Action.READ, [self._local(asks=True)], objects=[study])
 
-    def study_deleted(self, study_instance_uid: str) -> None:
-        """The node removed the instances of a study, PS3.15 A.5.3.8."""
-        study = _study(study_instance_uid, {})
+    def study_deleted(self, study_instance_uid: str, instances: int) -> None:
+        """The node removed what it had received of a study, PS3.15 A.5.3.8."""
+        study = _study(study_instance_uid, {UNNAMED: instances})
         self._tell(codes.STUDY_DELETED, Action.DELETE, [self._local(asks=True)], objects=[study])
+
+    def instances_deleted(self, study_instance_uid: str, instances: int) -> None:
+        """The node removed other instances of a study, such as its own results, PS3.15 A.5.3.6."""
+        study = _study(study_instance_uid, {UNNAMED: instances})
+        self._tell(codes.INSTANCES_ACCESSED, Action.DELETE, [self._local(asks=True)], objects=[study])
 
     def query_received(self, remote: Remote, sop_class_uid: str, identifier: Dataset) -> None:
         """A peer asked this node: C-FIND, or C-GET and C-MOVE before what they transfer."""

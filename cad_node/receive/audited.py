@@ -15,14 +15,13 @@ from pynetdicom.dsutils import decode
 from pynetdicom.pdu_primitives import A_ASSOCIATE
 from pynetdicom.presentation import PresentationContext
 
-from cad_node.audit.trail import Remote, Trail
+from cad_node.audit.trail import UNNAMED, Remote, Trail
 from cad_node.receive.header import Header
 from cad_node.receive.service import Handler
 from cad_node.store.files import InvalidUid
 from cad_node.store.held import HeldResult
 
 _PENDING = (0xFF00, 0xFF01)  # PS3.4 Table C.4-2
-_UNNAMED_CLASS = ""
 
 
 class _Retrieve(NamedTuple):
@@ -112,7 +111,7 @@ class Audited:
         failed = response.get("NumberOfFailedSuboperations") or 0
         status = "" if response.Status == 0 else f"status 0x{response.Status:04X}, {failed} instances failed in all"
         for study_instance_uid, instances in retrieve.instances.items():
-            self._trail.instances_sent(retrieve.to, study_instance_uid, {_UNNAMED_CLASS: instances}, status)
+            self._trail.instances_sent(retrieve.to, study_instance_uid, {UNNAMED: instances}, status)
 
     def _end(self, event: Any) -> None:
         with self._lock:
