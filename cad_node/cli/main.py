@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from cad_node import __version__
-from cad_node.cli import audit, config, deliveries, demo, jobs, models, network, processes, studies, training
+from cad_node.cli import audit, config, deliveries, demo, fetch, jobs, models, network, processes, retention, studies, training
 from cad_node.cli.context import run
 
 app = typer.Typer(
@@ -24,6 +24,7 @@ for panel, part in (
     ("Try it", demo.app),
     ("Run the node", processes.app),
     ("Talk to a peer by hand", network.app),
+    ("Talk to a peer by hand", fetch.app),
     ("Make the models again", training.app),
 ):
     for command in part.registered_commands:
@@ -32,6 +33,7 @@ for panel, part in (
 app.add_typer(jobs.app, name="jobs", rich_help_panel="See and steer")
 app.add_typer(deliveries.app, name="deliveries", rich_help_panel="See and steer")
 app.add_typer(studies.app, name="studies", rich_help_panel="See and steer")
+app.add_typer(retention.app, name="retention", rich_help_panel="See and steer")
 app.add_typer(models.app, name="models", rich_help_panel="See and steer")
 app.add_typer(audit.app, name="audit", rich_help_panel="See and steer")
 app.add_typer(config.app, name="config", rich_help_panel="Set up")
