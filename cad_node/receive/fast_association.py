@@ -47,7 +47,7 @@ _LARGEST_OTHER_PDU = 1 << 20  # bytes: an association request with 128 presentat
 _LARGEST_COMMAND_SET = 1 << 16  # bytes, as it came, in PDUs
 _LARGEST_OTHER_MESSAGE = 16 << 20  # bytes: identifiers, action information; no instance comes this way
 _SLICE_S = 0.1  # how long a thread waits before it looks up: whether it is told to pause, whether time is up
-_UNREAD_BYTES = 1 << 20
+_WASTED_BYTES = 1 << 16
 _ESTABLISHED, _CLOSING, _IDLE = "Sta6", "Sta13", "Sta1"  # PS3.8 9.2
 _CLOSED, _TIME_IS_UP, _INVALID_PDU = "Evt17", "Evt18", "Evt19"
 _QUICKACK = getattr(socket, "TCP_QUICKACK", socket.TCP_NODELAY)  # Linux has it; elsewhere the option that is set anyway
@@ -111,6 +111,11 @@ class Connection(AssociationSocket):
             if done < least and (time.monotonic() > deadline or assoc.dul.is_called()):
                 raise TimeoutError("a PDU has begun and doesn't end")
         return done
+
+    def waste(self) -> bool:
+        """Throw away some of what has come; False: the peer has closed."""
+        ahead, self._ahead = self._ahead, b""
+        return bool(ahead) or self._read_some(memoryview(bytearray(_WASTED_BYTES))) != 0
 
     def put_back(self, unread: bytes) -> None:
         """Have the next read begin with `unread`."""
@@ -238,13 +243,21 @@ class UpperLayer(DULServiceProvider):
         if not self.event_queue.empty() or self._process_recv_primitive():
             return True
         if self.state_machine.current_state == _CLOSING:
-            return self._is_transport_event()
+            return self._hear_out()
         if self.connection.wait(self._poll, wait_s):
             self._idle_timer.restart()
             self._receive()
             self._idle_timer.restart()
             return True
         return self._was_called()
+
+    def _hear_out(self) -> bool:
+        """Throw away what still comes, whatever lengths it names, and close once there is nothing more, PS3.8 9.2.3: AA-6, AR-5."""
+        if self.connection.wait(self._poll, 0) and self.connection.waste():
+            return True
+        self.connection.close()
+        self.event_queue.put(_CLOSED)
+        return True
 
     def _was_called(self) -> bool:
         try:
@@ -351,7 +364,7 @@ class FastAssociation(Association):
 
     def receive_message(self, header: bytes) -> None:
         """Read the message whose first PDU begins with `header`: C-STORE is served, another is left to pynetdicom."""
-        connection, pdus, command_set = self.dul.connection, [], b""
+        connection, pdus, command_set, size = self.dul.connection, [], b"", 0
         while True:
             pdus.append(header + bytes(connection.recv(_PDU_HEADER.unpack(header)[1])))
             values = _values(pdus[-1])
@@ -361,7 +374,8 @@ class FastAssociation(Association):
                     return None
                 if value.control != COMMAND:
                     return self._leave_to_pynetdicom(pdus)
-            header = bytes(connection.recv(_PDU_HEADER.size)) if values and len(command_set) < _LARGEST_COMMAND_SET else b""
+            size += len(pdus[-1])
+            header = bytes(connection.recv(_PDU_HEADER.size)) if values and size < _LARGEST_COMMAND_SET else b""
             if len(header) < _PDU_HEADER.size or not self._goes_on(header):
                 connection.put_back(header)
                 return self._leave_to_pynetdicom(pdus)
@@ -388,7 +402,8 @@ class FastAssociation(Association):
         return True
 
     def _goes_on(self, header: bytes) -> bool:
-        pdu_type, length = _PDU_HEADER.unpack(header)
+        """Whether a P-DATA-TF PDU begins; header: with whatever has come of the first value's."""
+        pdu_type, length = _PDU_HEADER.unpack_from(header)
         return bool(pdu_type == _P_DATA and length <= self.largest_pdu_bytes)
 
     def _leave_to_pynetdicom(self, pdus: Sequence[bytes]) -> None:

@@ -21,7 +21,7 @@ def pydicom_header(dataset: bytes, transfer_syntax_uid: str) -> Header:
     whole = zlib.decompress(dataset, -zlib.MAX_WBITS) if syntax.is_deflated else dataset
     with warnings.catch_warnings(), pydicom.config.disable_value_validation():
         warnings.simplefilter("ignore")
-        ds = read_dataset(BytesIO(whole), syntax.is_implicit_VR, syntax.is_little_endian, stop_when=lambda tag, *_: tag >= 0x7FE00000)
+        ds = read_dataset(BytesIO(whole), syntax.is_implicit_VR, syntax.is_little_endian)
         return Header(
             *(str(ds.get(keyword) or "") for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "SOPClassUID", "SOPInstanceUID")),
             modality=str(ds.get("Modality") or ""),
