@@ -14,7 +14,7 @@ from cad_node.training.detection.scans import DIAMETER_MM, LUNGS, Searched, froc
 from cad_node.training.detection.whole_scans import Mark, read_scans
 from cad_node.training.recipe import Trained
 
-MODELS = {"lung_nodule_ct": "lung_nodule_ct/2.0.1", "lung_nodule_lidc_ct": "lung_nodule_lidc_ct/1.0.0"}
+MODELS = {"lung_nodule_ct": "lung_nodule_ct/2.0.1", "lung_nodule_lidc_ct": "lung_nodule_lidc_ct/1.0.1"}
 MAX_FALSE_POSITIVES = 4  # a scan
 PLACES = (("sure", (10.0, 20.0, 20.0), True), ("doubtful", (30.0, 20.0, 20.0), False))
 
