@@ -69,6 +69,8 @@ def test_files_that_cannot_be_used_are_named(secure_archive, tmp_path):
 
 
 def test_an_archive_that_speaks_no_tls_is_unreachable(authority):
-    with rude_peer(lambda connection: connection.sendall(b"HTTP/1.1 400 Bad Request\r\n")) as plain:
-        with pytest.raises(PacsUnreachable, match="makes no secure connection: TLS: wrong version number"):
-            find(called(plain, authorities=authority.file), "STUDY", KEYS)
+    def speak_http(connection):
+        connection.sendall(b"HTTP/1.1 400 Bad Request\r\n")
+
+    with rude_peer(speak_http) as plain, pytest.raises(PacsUnreachable, match="makes no secure connection: TLS: wrong version number"):
+        find(called(plain, authorities=authority.file), "STUDY", KEYS)
