@@ -13,7 +13,7 @@ from typing import NamedTuple
 from cad_node.errors import CadNodeError
 from cad_node.log import get_logger
 from cad_node.receive.header import Header
-from cad_node.store.files import forget, sha256_of
+from cad_node.store.files import forget, restore, sha256_of
 from cad_node.store.studies import ReceivedInstance, Studies
 
 log = get_logger()
@@ -37,7 +37,7 @@ class Arrived(NamedTuple):
     header: Header
     transfer_syntax_uid: str
     path: Path
-    arriving: Path  # its first name
+    arriving: Path  # its first name: the same file
     at: datetime
     is_result: bool | None  # None: if this node made it
     calling_ae_title: str  # that sent it
@@ -91,7 +91,7 @@ class IndexQueue:
         try:
             self._studies.index(self._received(arrived), arrived.at)
         finally:
-            forget(arrived.arriving)
+            _finish(arrived)
         return ticket
 
     def _run(self) -> None:
@@ -140,7 +140,7 @@ class IndexQueue:
         for received in indexed.conflicts:
             log.error("instance.conflict", sop_instance_uid=received.sop_instance_uid, study=received.study_instance_uid)
         for arrived in batch:
-            forget(arrived.arriving)
+            _finish(arrived)
 
     def _received(self, arrived: Arrived) -> ReceivedInstance:
         header = arrived.header
@@ -153,8 +153,13 @@ class IndexQueue:
             transfer_syntax_uid=arrived.transfer_syntax_uid,
             modality=header.modality,
             path=arrived.path,
-            sha256=sha256_of(arrived.path),
+            sha256=sha256_of(arrived.arriving),
             header=header.index,
             is_result=is_result,
             calling_ae_title=arrived.calling_ae_title,
         )
+
+
+def _finish(arrived: Arrived) -> None:
+    restore(arrived.arriving, arrived.path)
+    forget(arrived.arriving)

@@ -37,7 +37,7 @@ def _index(path: Path, spool: Spool, index: IndexQueue, now: datetime) -> list[i
     """The index's ticket, if it is an instance that somebody was told is stored."""
     header, transfer_syntax_uid, calling_ae_title = _read(path)
     final = spool.path_of(header.study_instance_uid, header.series_instance_uid, header.sop_instance_uid)
-    if not final.exists() or not final.samefile(path):  # kept aside for another content that has the UID: nobody was told it is stored
+    if final.exists() and not final.samefile(path):  # kept aside for another content that has the UID: nobody was told it is stored
         forget(path)
         return False
     index.put(Arrived(header, transfer_syntax_uid, final, path, now, may_be_result(header), calling_ae_title))

@@ -37,6 +37,8 @@ NEW, SAME, CONFLICT = Placement
 
 _TEMPORARY = ".tmp"  # suffix
 _LOCK = "lock"
+_KNOWN = "known-"  # prefix of an instance's name in arriving/ that lay under its final name before
+_MOST_SYNCED = 10_000  # folders remembered
 _META_START = 144  # bytes: preamble, prefix and the element that says how long the File Meta Information is
 
 
@@ -67,6 +69,7 @@ class Spool:
         fcntl.flock(self._lock, fcntl.LOCK_EX)
         locked.rename(self._own)
         _sync_folder(self._own.parent)
+        self._synced: set[Path] = set()  # folders whose names are durable
         self._own_descriptor = os.open(self._own, os.O_RDONLY | os.O_DIRECTORY)
 
     def close(self) -> None:
@@ -97,19 +100,57 @@ class Spool:
             if self._link(file.path, final):
                 return Placed(final, NEW)
             content_sha256 = _data_set_sha256(file.path)
-            if content_sha256 == _data_set_sha256(final):
+            if self._is_at(final, file, content_sha256):
                 return Placed(final, SAME)
             aside = self._conflicts / f"{sop_uid}.{content_sha256[:16]}.dcm"
-            self._link(file.path, aside)
+            if not self._link(file.path, aside):
+                self._is_at(aside, file, content_sha256)
             return Placed(aside, CONFLICT)
 
     def _link(self, arriving: Path, final: Path) -> bool:
         """Give a file its final name as well unless the name is taken; True: given. Durable either way, and so is its first name."""
-        given = _link(arriving, final)
+        given = self._link_once(arriving, final)
         if self._durable:
             _sync_folder(final.parent)  # also where the name was taken: its process may not have come so far
+            self._sync_above(final.parent)
             os.fsync(self._own_descriptor)
         return given
+
+    def _link_once(self, arriving: Path, final: Path) -> bool:
+        while True:
+            try:
+                os.link(arriving, final)
+            except FileExistsError:
+                return False
+            except FileNotFoundError:  # the first of its series; or its folder is being removed
+                self._synced.discard(final.parent)
+                _make_folder(final.parent)
+            else:
+                return True
+
+    def _sync_above(self, folder: Path) -> None:
+        """Make the folder's own name durable: another thread or process may have made it, and not have come so far."""
+        if folder in self._synced:
+            return
+        for above in folder.relative_to(self._root).parents:
+            _sync_folder(self._root / above)
+        if len(self._synced) >= _MOST_SYNCED:
+            self._synced.clear()
+        self._synced.add(folder)
+
+    def _is_at(self, final: Path, file: "ArrivingFile", content_sha256: str) -> bool:
+        """Whether the same instance has this name. Then it is what arrives, by one name more: if the name is being removed, because the
+        instance came long ago, this one stays until the instance is indexed anew."""
+        known = file.path.with_name(f"{_KNOWN}{file.path.name}")
+        os.link(final, known)
+        if _data_set_sha256(known) != content_sha256:
+            known.unlink()
+            return False
+        forget(file.path)
+        file.path = known
+        if self._durable:
+            os.fsync(self._own_descriptor)
+        return True
 
     def path_of(self, study_uid: str, series_uid: str, sop_uid: str) -> Path:
         """Where an instance lies. Raises InvalidUid."""
@@ -126,7 +167,7 @@ class Spool:
             if folder == self._own or folder.name.startswith(".") or not _is_abandoned(folder):
                 continue
             for path in sorted(folder.glob("*.dcm")):
-                if path.stat().st_nlink > 1:
+                if path.stat().st_nlink > 1 or path.name.startswith(_KNOWN):
                     yield path
                 else:
                     path.unlink()
@@ -175,6 +216,15 @@ class ArrivingFile:
         """Nothing of it stays under this name."""
         self.close(durable=False)
         forget(self.path)
+
+
+def restore(arriving: Path, final: Path) -> None:
+    """Give an instance that is indexed its final name again, where a removal of what lay there before has taken it meanwhile."""
+    if not final.exists():
+        _make_folder(final.parent)
+        with suppress(FileExistsError):
+            os.link(arriving, final)
+        _sync_folder(final.parent)
 
 
 def forget(arriving: Path) -> None:
@@ -246,18 +296,6 @@ def _write(file: BinaryIO, chunks: Iterable[bytes]) -> str:
     file.flush()
     os.fsync(file.fileno())
     return digest.hexdigest()
-
-
-def _link(arriving: Path, final: Path) -> bool:
-    while True:
-        try:
-            os.link(arriving, final)
-        except FileExistsError:
-            return False
-        except FileNotFoundError:  # the first of its series; or its folder is being removed
-            _make_folder(final.parent)
-        else:
-            return True
 
 
 def _is_abandoned(folder: Path) -> bool:

@@ -36,8 +36,8 @@ class ListedFiles:
     def unlink(self, now: datetime) -> int:
         """Work one batch off. Returns how many files left the list; 0: none is there, or none can be unlinked now.
 
-        Nothing is indexed meanwhile. Whoever indexes a file after that has to look whether it is still there: it may have been found
-        lying under its name, and taken for received, before it was unlinked here.
+        Nothing is indexed meanwhile. Whoever indexes a file after that gives it its name again if need be: it may have been found under
+        that name, and taken for received, before it was unlinked here.
         """
         oldest = select(FileToRemoveRow.path).order_by(FileToRemoveRow.asked_at, FileToRemoveRow.path).limit(BATCH)
         with self.database.transaction() as session:
@@ -61,6 +61,8 @@ class ListedFiles:
             log.error("file.not_ours", file=path.name, reason="not below this node's folders, so it is left where it is")
             return True
         try:
+            if path.exists() and path.stat().st_nlink > 1:  # it came again, and waits to be indexed under its name in arriving/
+                return False
             path.unlink(missing_ok=True)
         except OSError as exc:
             log.error("file.not_removed", file=path.name, reason=exc.strerror)
