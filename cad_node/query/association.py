@@ -45,7 +45,7 @@ class QueryPeer:
         """The peer as it is configured; ae_title: the node's own, sent unless the peer is to see another."""
         waits_s = to.response_timeout_s if isinstance(to, Source) else timeout_s
         tls = TlsContext(to.tls) if to.tls else None
-        return cls(to.host, to.port, to.ae_title, to.calling_ae_title or ae_title, timeout_s, waits_s, watchers, tls)
+        return cls(to.host, to.port, to.ae_title, to.calling_ae_title or ae_title, timeout_s, waits_s, tuple(watchers), tls)
 
     def __str__(self) -> str:
         return f"{self.called_ae_title} at {self.host}:{self.port}"
