@@ -33,6 +33,7 @@ from cad_node.receive.result_headers import PATIENT, STUDY, Entity, entities, of
 from cad_node.receive.service import Handler
 from cad_node.settings import Destination
 from cad_node.store.held import Held, HeldResult
+from cad_node.tls import TlsContext
 
 log = get_logger()
 
@@ -99,10 +100,10 @@ class Query:
             return
         try:
             chosen = self._retrieved(event)
-            yield to.host, to.port, {"contexts": _contexts_of(chosen), "evt_handlers": [(evt.EVT_CONN_OPEN, _send_at_once)]}
+            yield to.host, to.port, {"contexts": _contexts_of(chosen), "evt_handlers": [(evt.EVT_CONN_OPEN, _send_at_once)], **_tls(to)}
         except Exception as error:  # noqa: BLE001 - as in _find
             # pynetdicom answers no status of ours before it has an association with the destination
-            yield to.host, to.port, {"contexts": [build_context(Verification)]}
+            yield to.host, to.port, {"contexts": [build_context(Verification)], **_tls(to)}
             yield 1
             yield _failure(error, event, _CANNOT_COUNT), None
             return
@@ -174,6 +175,11 @@ def _class_and_syntax(result: HeldResult) -> list[tuple[str, str]]:
         return [(str(meta.MediaStorageSOPClassUID), str(meta.TransferSyntaxUID))]
     except Exception:  # noqa: BLE001 - it fails as a sub-operation, which says so
         return []
+
+
+def _tls(to: Destination) -> Mapping[str, Any]:
+    """How pynetdicom secures the association, where it is to be. Raises UnusableTlsFile."""
+    return {"tls_args": (TlsContext(to.tls).current(), to.host)} if to.tls else {}
 
 
 def _send_at_once(event: Any) -> None:

@@ -5,6 +5,7 @@ import subprocess
 import time
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Event
 
 import pytest
 from pydicom import dcmread
@@ -12,11 +13,17 @@ from pydicom import dcmread
 from cad_node.deliver.cstore import CStore
 from cad_node.deliver.echo import echo
 from cad_node.errors import PacsUnreachable
+from cad_node.query.retrieve import Request, move
+from cad_node.receive.query import Query
 from cad_node.settings import Destination, PeerTls
+from cad_node.store.held import Held
 from tests.certificates import Authority, Identity, new_key, put
 from tests.deliver.peers import rude_peer, unused_port
 from tests.e2e.orthanc import MISSING, Orthanc
 from tests.factory import ct_study, save_study
+from tests.query.archive import peer_at
+from tests.receive.front_door import opened_front_door
+from tests.receive.made_results import make_results
 
 needs_dcmtk = pytest.mark.skipif(not shutil.which("storescp"), reason="DCMTK's storescp isn't installed")
 
@@ -136,6 +143,19 @@ def test_a_new_certificate_of_ours_serves_the_next_association(storescp, authori
     assert (missing.delivered, missing.retryable) == (False, True)
     assert f"{own.certificate}: No such file or directory" in missing.reason
     assert next(sender.send(files)).delivered
+
+
+@needs_dcmtk
+def test_results_are_moved_to_a_destination_over_tls(storescp, authority, node, tmp_path):
+    port, folder = storescp
+    to = listening(destination(port, **ours(authority, node)))
+
+    with opened_front_door(tmp_path / "node", services=lambda rows: [Query(Held(rows), {"pacs": to}, "CAD_NODE")]) as opened:
+        made = make_results(opened.database, tmp_path / "results", "1.2.77")
+        moved = move(peer_at(opened.port, "CAD_NODE"), Request("STUDY", {"StudyInstanceUID": "1.2.77"}, 0), "PACS", print, Event())
+
+    assert (moved.status, moved.completed) == (0x0000, len(made))
+    assert {path.name.partition(".")[2] for path in folder.iterdir()} >= {ds.SOPInstanceUID for ds in made}
 
 
 def test_a_peer_that_does_not_speak_tls_is_unreachable(authority):
