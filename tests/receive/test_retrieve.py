@@ -1,8 +1,10 @@
 """C-GET and C-MOVE of the node's own results: what comes, and what is said of what doesn't."""
 
+import json
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,6 +24,8 @@ from cad_node.settings import Destination
 from cad_node.store.database import Database
 from cad_node.store.held import Held
 from tests.deliver.peers import only, pacs, unused_port
+from tests.e2e.orthanc import AE_TITLE, MISSING, Orthanc
+from tests.e2e.ports import free_port
 from tests.interop.tools import run, tool
 from tests.query.archive import peer_at
 from tests.receive.front_door import FrontDoor, opened_front_door
@@ -72,18 +76,31 @@ class Node:
         return move(peer, Request(level, keys or STUDY, 0), to, lambda _: None, threading.Event())
 
 
-@pytest.fixture
-def node(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Node]:
+@contextmanager
+def opened_node(folder: Path, *, fast: bool = True) -> Iterator[Node]:
     """Two studies of two results each; no destination."""
     destinations: dict[str, Destination] = {}
 
     def services(database: Database) -> list[Query]:
         return [Query(Held(database), destinations, "CAD_NODE")]
 
-    with opened_front_door(tmp_path / "node", fast=getattr(request, "param", "fast") == "fast", services=services) as door:
-        made = make_results(door.database, tmp_path / "results", "1.2.1", PatientName="Müller^Jörg")
-        make_results(door.database, tmp_path / "results", "1.2.2", PatientID="P-2")
-        yield Node(door, made, tmp_path / "results", destinations)
+    with opened_front_door(folder / "node", fast=fast, services=services) as door:
+        made = make_results(door.database, folder / "results", "1.2.1", PatientName="Müller^Jörg")
+        make_results(door.database, folder / "results", "1.2.2", PatientID="P-2")
+        yield Node(door, made, folder / "results", destinations)
+
+
+@pytest.fixture(scope="module")
+def node(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
+    with opened_node(tmp_path_factory.mktemp("retrieve"), fast=getattr(request, "param", "fast") == "fast") as opened:
+        yield opened
+
+
+@pytest.fixture
+def own_node(tmp_path: Path) -> Iterator[Node]:
+    """For a test that harms its files."""
+    with opened_node(tmp_path) as opened:
+        yield opened
 
 
 @both_ways
@@ -131,19 +148,19 @@ def test_an_instance_that_is_refused_is_counted_and_named(node: Node):
     assert (count.status, count.completed, count.failed, count.failed_uids) == (0xB000, 1, 1, (SEG,))
 
 
-def test_a_file_that_cannot_be_read_is_a_failed_sub_operation(node: Node):
-    (node.folder / f"{SR}.dcm").write_bytes(b"not DICOM")
+def test_a_file_that_cannot_be_read_is_a_failed_sub_operation(own_node: Node):
+    (own_node.folder / f"{SR}.dcm").write_bytes(b"not DICOM")
 
-    count = node.get()
+    count = own_node.get()
 
     assert (count.status, count.completed, count.failed_uids) == (0xB000, 1, (SR,))
 
 
-def test_a_study_of_which_nothing_can_be_sent_is_a_failure(node: Node):
+def test_a_study_of_which_nothing_can_be_sent_is_a_failure(own_node: Node):
     for uid in (SEG, SR):
-        (node.folder / f"{uid}.dcm").unlink()
+        (own_node.folder / f"{uid}.dcm").unlink()
 
-    count = node.get()
+    count = own_node.get()
 
     assert (count.status, count.failed, set(count.failed_uids)) == (0xA702, 2, {SEG, SR})
 
@@ -220,3 +237,19 @@ def test_getscu_and_movescu_of_dcmtk_pull_a_study(node: Node, tmp_path: Path):
     assert (got.returncode, moved.returncode) == (0, 0), got.stderr + moved.stderr
     assert sorted((dcmread(file) for file in received.iterdir()), key=lambda ds: ds.SOPInstanceUID) == node.made
     assert pulled.uids == [SEG, SR]
+
+
+@pytest.mark.skipif(bool(MISSING), reason=f"not installed: Debian's {MISSING}")
+def test_orthanc_looks_for_results_and_pulls_them(node: Node, tmp_path: Path):
+    (tmp_path / "orthanc").mkdir()
+    with Orthanc(tmp_path / "orthanc", free_port(), free_port(), node.door.port) as orthanc:
+        node.destinations["pacs"] = Destination(ae_title=AE_TITLE, host="127.0.0.1", port=orthanc.dicom_port)
+
+        asked = json.dumps({"Level": "Series", "Query": {"StudyInstanceUID": "1.2.1", "Modality": "SR"}})
+        answer = orthanc.post("/modalities/cad_node/query", asked.encode())["Path"]
+        listed = orthanc.get(f"{answer}/answers")
+        orthanc.post(f"{answer}/retrieve", AE_TITLE.encode())
+        (instance,) = orthanc.get("/instances?expand")
+
+    assert len(listed) == 1
+    assert instance["MainDicomTags"]["SOPInstanceUID"] == SR
