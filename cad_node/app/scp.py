@@ -12,6 +12,7 @@ from cad_node.receive.access import Access
 from cad_node.receive.audited import Audited
 from cad_node.receive.completeness import settle_complete_studies
 from cad_node.receive.doorkeeper import Doorkeeper
+from cad_node.receive.evidence import News
 from cad_node.receive.index_queue import IndexQueue
 from cad_node.receive.instance import Intake
 from cad_node.receive.listener import Listener
@@ -33,12 +34,15 @@ def run_scp(settings: Settings, stop: threading.Event) -> None:
     manifests = [folder.manifest for folder in usable_models(settings)]
     tell_refusals = any("refusal" in destination.objects for destination in settings.destinations.values())
     spool = Spool(settings.spool_dir, settings.scp.min_free_mb, durable=settings.scp.fsync)
+    seen: dict[str, News] = {}
 
     def settle() -> bool:
         store.jobs.lose_expired(now(), settings.queue.max_attempts)
         store.deliveries.lose_expired(now())
-        rule, at = settings.completeness, now()
-        return bool(settle_complete_studies(store.studies, manifests, rule, at, tell_refusals=tell_refusals, counts=counts.latest))
+        settled = settle_complete_studies(
+            store.studies, manifests, settings.completeness, now(), tell_refusals=tell_refusals, counts=counts.latest, seen=seen
+        )
+        return bool(settled)
 
     with audited(settings, "scp") as trail, IndexQueue(store.studies) as index, storage_commitment(settings, store, stop) as commitment:
         index_what_was_left(spool, index, now)

@@ -3,13 +3,13 @@
 Nothing is silent: when a study is settled, each model has a job on it, or one that says why it was refused.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, MutableMapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
 from cad_node.log import get_logger
 from cad_node.manifest import Choice, Manifest
-from cad_node.receive.evidence import StudyCounts, Verdict, judge, may_have_news
+from cad_node.receive.evidence import News, StudyCounts, Verdict, judge, news
 from cad_node.settings import Completeness
 from cad_node.store.studies import Evidence, NewJob, Studies
 from cad_node.study import Series, Study
@@ -37,34 +37,44 @@ def settle_complete_studies(
     *,
     tell_refusals: bool = False,
     counts: Counts = lambda _evidence, _now: None,
+    seen: MutableMapping[str, News] | None = None,
 ) -> list[str]:
     """Start the models whose series are whole, and settle each complete study into one job for each model.
 
     tell_refusals: a model that takes no series gets a job for the worker, who refuses it with a report; else it is refused at once.
     counts: what a study's sender's PACS says it holds of it.
+    seen: kept by the caller from one call to the next, so that a study without news isn't loaded again. By Study Instance UID.
     Returns the Study Instance UIDs of those settled.
     """
     making = Making(manifests, priority, tell_refusals)
+    seen = {} if seen is None else seen
+    before = dict(seen)
+    seen.clear()
     settled = []
     for evidence in studies.receiving():
-        counted = counts(evidence, now)
-        if may_have_news(evidence, counted, rule, now) and _proceed(evidence, counted, studies, making, rule, now):
-            settled.append(evidence.study_instance_uid)
+        uid, counted = evidence.study_instance_uid, counts(evidence, now)
+        known = news(evidence, counted, rule, now)
+        if not known or known == before.get(uid):
+            seen[uid] = known
+            continue
+        try:
+            if _proceed(evidence, counted, studies, making, rule, now):
+                settled.append(uid)
+            seen[uid] = known
+        except Exception:  # a loop over studies: this one is tried again with the next call, and hinders no other
+            log.exception("study.not_settled", study=uid)
     return settled
 
 
 def _proceed(  # noqa: PLR0917 - one value of each type
     evidence: Evidence, counted: StudyCounts | None, studies: Studies, making: Making, rule: Completeness, now: datetime
 ) -> bool:
-    """Start or settle one study; True: settled. Another study's trouble stops none."""
-    try:
-        study = studies.load(evidence.study_instance_uid)
-        verdict = judge(study, evidence, counted, rule, now)
-        if verdict.settled:
-            return _settle(study, evidence, verdict, studies, making, now)
-        _start(study, evidence, verdict, studies, making, now)
-    except Exception:  # a loop over studies: this one is tried again with the next call
-        log.exception("study.not_settled", study=evidence.study_instance_uid)
+    """Start models on one study, or settle it; True: settled."""
+    study = studies.load(evidence.study_instance_uid)
+    verdict = judge(study, evidence, counted, rule, now)
+    if verdict.settled:
+        return _settle(study, evidence, verdict, studies, making, now)
+    _start(study, evidence, verdict, studies, making, now)
     return False
 
 

@@ -38,6 +38,9 @@ class StudyCounts:
     of_study: int | None = None  # Number of Study Related Instances
 
 
+News = frozenset[tuple[object, ...]]
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """What is known of a study's arrival at one moment."""
@@ -47,12 +50,18 @@ class Verdict:
     settled: str  # the evidence that the study is; empty while there is none
 
 
-def may_have_news(evidence: Evidence, counts: StudyCounts | None, rule: Completeness, now: datetime) -> bool:
-    """Whether any series can be whole at all: a look that needs no headers."""
+def news(evidence: Evidence, counts: StudyCounts | None, rule: Completeness, now: datetime) -> News:
+    """All that judge() goes by but for the headers: the same news, the same verdict. Empty: nothing can be whole yet."""
     listed, counted = _listed(evidence.steps), counts.by_series if counts else {}
-    if (counts and counts.of_study) or _is_over(evidence.last_instance_at, rule.quiet_s, now):
-        return True
-    return any(one.series_instance_uid in listed.keys() | counted.keys() or _is_still(one, rule, now) for one in evidence.series)
+    known: set[tuple[object, ...]] = set()
+    for one in evidence.series:
+        uid = one.series_instance_uid
+        signs = (_has_ended(one, rule, now), _is_over(one.last_instance_at, rule.quiet_s, now), uid in listed, uid in counted)
+        if any(signs) or (counts and counts.of_study):
+            known.add((uid, one.last_instance_at, *signs))
+    if known:
+        known.add((counts.asked_at if counts else None, *((step.sop_instance_uid, step.state) for step in evidence.steps)))
+    return frozenset(known)
 
 
 def judge(study: Study, evidence: Evidence, counts: StudyCounts | None, rule: Completeness, now: datetime) -> Verdict:

@@ -5,11 +5,12 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from sqlalchemy import event
 
 from cad_node.errors import Refusal
 from cad_node.lifecycle import JobState, StudyState
 from cad_node.receive.completeness import Counts, settle_complete_studies
-from cad_node.receive.evidence import StudyCounts
+from cad_node.receive.evidence import News, StudyCounts
 from cad_node.settings import Completeness
 from cad_node.store.database import Database
 from cad_node.store.jobs import Jobs
@@ -266,6 +267,25 @@ def test_a_count_of_more_than_has_come_waits_for_the_quiet_timer(studies: Studie
 
     assert (early, settled) == ([], [uid])
     assert [job.evidence for job in jobs.list()] == ["quiet"]
+
+
+def test_a_study_without_news_is_not_loaded_again(studies: Studies, jobs: Jobs, database: Database) -> None:
+    thin, arriving = chest(), chest(modality="MR")
+    uid = receive(studies, thin)
+    end(studies, uid, thin, at=1)
+    loads: list[str] = []
+    event.listen(database.engine, "before_cursor_execute", lambda *call: loads.append(call[2]) if "FROM instances" in call[2] else None)
+    seen: dict[str, News] = {}
+
+    for seconds in (2, 6, 7, 8):
+        receive(studies, Series(arriving.series_instance_uid, "MR", arriving.instances[: seconds - 5]), study=uid, at=seconds)
+        loads.clear()
+        settle_complete_studies(studies, [a_manifest()], RULE, after(seconds), seen=seen)
+        assert bool(loads) is (seconds == 6)
+
+    settled = settle_complete_studies(studies, [a_manifest()], RULE, after(99), seen=seen)
+    assert settled == [uid]
+    assert states(jobs) == [(1, JobState.QUEUED)]
 
 
 def chest(slices: int = 3, *, of: Series | None = None, modality: str = "CT", spacing_mm: float = 1.25) -> Series:

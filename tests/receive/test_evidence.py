@@ -16,7 +16,7 @@ from cad_node.receive.evidence import (
     StudyCounts,
     Verdict,
     judge,
-    may_have_news,
+    news,
 )
 from cad_node.settings import Completeness
 from cad_node.store.study_values import Evidence, PerformedStep, SeriesEvidence
@@ -158,12 +158,24 @@ def test_what_is_whole_stays_so_while_nothing_comes(one: Known, other: Known, la
 
 @EXAMPLES
 @given(known(), known())
-def test_the_look_without_headers_overlooks_nothing(one: Known, other: Known) -> None:
+def test_without_news_nothing_is_whole(one: Known, other: Known) -> None:
     study, evidence, counts = situation(one, other)
 
     verdict = judge(study, evidence, counts, RULE, NOON)
 
-    assert may_have_news(evidence, counts, RULE, NOON) or not (verdict.whole or verdict.settled)
+    assert news(evidence, counts, RULE, NOON) or not (verdict.whole or verdict.settled)
+
+
+@EXAMPLES
+@given(known(), known(), waits)
+def test_the_same_news_mean_the_same_verdict(one: Known, other: Known, later_s: float) -> None:
+    study, evidence, counts = situation(one, other)
+    later = NOON + timedelta(seconds=later_s)
+
+    is_the_same = news(evidence, counts, RULE, NOON) == news(evidence, counts, RULE, later)
+
+    verdicts = [judge(study, evidence, counts, RULE, now) for now in (NOON, later)]
+    assert not is_the_same or verdicts[0] == verdicts[1]
 
 
 @EXAMPLES
