@@ -5,21 +5,25 @@ from datetime import datetime
 from xml.etree import ElementTree
 
 from cad_node.audit.record import Record
+from cad_node.audit.trail import PROCESS_PREFIX
 
 _OUTCOMES = {"0": "success", "4": "minor failure", "8": "serious failure", "12": "major failure"}
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """who: the participants, who asked first. what: the objects' identifiers, with how many instances of a study."""
+    """process: of this node. peer: who else took part. instances: SOP instances of the object, where they were counted."""
 
     sequence: int
     time: datetime
     event: str
     event_type: str
     outcome: str
-    who: str
-    what: str
+    process: str
+    peer: str
+    peer_host: str
+    object_id: str
+    instances: int
     description: str
     after_torn_line: bool
 
@@ -39,8 +43,11 @@ def summary(record: Record) -> Summary:
         event=_meaning(event, "EventID"),
         event_type=_meaning(event, "EventTypeCode"),
         outcome=_OUTCOMES.get(event.get("EventOutcomeIndicator", ""), ""),
-        who=" → ".join(_who(participant) for participant in root.iterfind("ActiveParticipant")),
-        what=", ".join(_what(item) for item in root.iterfind("ParticipantObjectIdentification")),
+        process=ours.get("UserName", "") if (ours := _participant(root, is_ours=True)) is not None else "",
+        peer=theirs.get("UserID", "") if (theirs := _participant(root, is_ours=False)) is not None else "",
+        peer_host=theirs.get("NetworkAccessPointID", "") if theirs is not None else "",
+        object_id=item.get("ParticipantObjectID", "") if (item := root.find("ParticipantObjectIdentification")) is not None else "",
+        instances=sum(int(sop_class.get("NumberOfInstances", 0)) for sop_class in root.iter("SOPClass")),
         description=event.findtext("EventOutcomeDescription", ""),
         after_torn_line=bool(record.torn),
     )
@@ -51,14 +58,8 @@ def _meaning(parent: ElementTree.Element, name: str) -> str:
     return "" if code is None else code.get("originalText", "")
 
 
-def _who(participant: ElementTree.Element) -> str:
-    """A process of ours by its name, an application entity by its title and host."""
-    if name := participant.get("UserName"):
-        return name
-    host = participant.get("NetworkAccessPointID")
-    return participant.get("UserID", "") + (f" at {host}" if host else "")
-
-
-def _what(item: ElementTree.Element) -> str:
-    instances = sum(int(sop_class.get("NumberOfInstances", 0)) for sop_class in item.iter("SOPClass"))
-    return item.get("ParticipantObjectID", "") + (f" ({instances})" if instances else "")
+def _participant(root: ElementTree.Element, *, is_ours: bool) -> ElementTree.Element | None:
+    """The first that is a process of this node, which is named so, or that isn't."""
+    return next(
+        (found for found in root.iterfind("ActiveParticipant") if found.get("UserName", "").startswith(PROCESS_PREFIX) == is_ours), None
+    )

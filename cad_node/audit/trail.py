@@ -21,6 +21,7 @@ from cad_node.log import get_logger
 
 log = get_logger()
 
+PROCESS_PREFIX = "cad-node "  # of the names of this node's processes
 UNNAMED = ""  # stands for a SOP class where it isn't known which
 
 _SECURITY_RESOURCE = 13  # ParticipantObjectTypeCodeRole, PS3.15 A.5.1.2.2
@@ -204,7 +205,7 @@ class Trail:
 
 def _participant(process: LocalProcess, role: Code | None = None, *, asks: bool = False) -> Participant:
     """A process of this node: its pid, as PS3.15 A.5.2.1 wants it."""
-    return Participant(str(process.pid), process.ae_title, f"cad-node {process.name}", role, asks, process.host)
+    return Participant(str(process.pid), process.ae_title, PROCESS_PREFIX + process.name, role, asks, process.host)
 
 
 def _study(study_instance_uid: str, sop_classes: Mapping[str, int]) -> ParticipantObject:

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
+from rich.table import Column
 
 from cad_node.cli.context import AsJson, console, print_json, settings
-from cad_node.cli.tables import WIDE, add, listed, narrow, number, table
+from cad_node.cli.tables import WIDE, add, listed, narrow, number, short_uid, table
 from cad_node.errors import CadNodeError
 
 if TYPE_CHECKING:
@@ -90,10 +91,13 @@ def list_records(
 def print_summaries(console: Console, rows: "Sequence[Summary]") -> None:
     """The table, and below it what was said of the records that have a description: a sentence fits no column."""
     more = console.width >= WIDE
-    shown = table("Audit trail", number("no."), narrow("when"), narrow("event"), *((narrow("outcome"),) if more else ()), "who", "what")
+    columns: list[str | Column] = [number("no."), narrow("when"), narrow("event"), narrow("peer"), Column("what", overflow="fold")]
+    shown = table("Audit trail", *columns, *((narrow("outcome"), narrow("process")) if more else ()))
     for row in rows:
-        event = row.event_type or row.event
-        add(shown, row.sequence, row.time, event, *((row.outcome,) if more else ()), row.who, row.what)
+        event = (row.event_type or row.event).removeprefix("DICOM ")
+        peer = f"{row.peer} at {row.peer_host}" if more and row.peer_host else row.peer
+        what = short_uid(row.object_id, console.width) + (f" ({row.instances})" if row.instances else "")
+        add(shown, row.sequence, row.time, event, peer, what, *((row.outcome, row.process) if more else ()))
     console.print(shown)
     said = [(f"no. {row.sequence}", _said(row)) for row in rows if row.description or row.after_torn_line]
     if said:
