@@ -20,7 +20,7 @@ def storage_commitment(settings: Settings, store: Store, stop: threading.Event) 
     reporter = Reporter(settings, store.commitments, lines, requesters(settings), now, random.Random())  # noqa: S311 - jitter
     reporting = threading.Thread(target=reporter.run, args=[stop], name="commitment", daemon=True)
     reporting.start()
-    yield StorageCommitment(store.commitments, store.confirmations, lines, now, process_name("scp", os.getpid()))
+    yield StorageCommitment(store.commitments, store.confirmations, lines, now, name=process_name("scp", os.getpid()))
     if stop.is_set():
         reporting.join()
 

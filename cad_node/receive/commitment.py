@@ -33,7 +33,7 @@ from cad_node.store.files import InvalidUid, check_uid
 log = get_logger()
 
 SUCCESS = 0x0000
-MOST_INSTANCES = 50_000  # of a request
+MOST_INSTANCES = 50_000
 
 _OTHERS_AFTER_S = 5  # who holds the association has so long to report on it, before any process may on a new one
 _ANSWERED_WITHIN_S = 0.5  # once a handler has returned, its response has left after so long
@@ -53,7 +53,7 @@ NO_SUCH_ACTION = Refusal(0x0123, "Action Type ID isn't 1")
 UNREADABLE = Refusal(0x0115, "A UID or a sequence is missing, empty or not valid")
 UNKNOWN_TRANSACTION = Refusal(0x0115, "Nothing was asked under this Transaction UID")
 TAKEN = Refusal(0x0115, "This Transaction UID was used for other instances")
-TOO_MANY = Refusal(0x0213, f"More than {MOST_INSTANCES} instances; ask in several requests")
+TOO_MANY = Refusal(0x0213, "Too many instances; ask in several requests")
 NOT_NOW = Refusal(0x0213, "Out of resources for now; ask again later")
 FAILURE = Refusal(0x0110, "Processing failure")
 
@@ -87,10 +87,10 @@ class Lines:
             self._lines[request_id] = _Line(association, time.monotonic())
 
     def newly_answered(self) -> Collection[int]:
-        """The requests whose N-ACTION response has left by now, each once; those whose associations have ended are forgotten."""
+        """The requests whose N-ACTION response has left by now, each once; also those whose associations have ended since."""
         latest_s = time.monotonic() - self._answered_within_s
         with self._lock:
-            self._lines = {request_id: line for request_id, line in self._lines.items() if line.association.is_established}
+            self._lines = {key: line for key, line in self._lines.items() if line.is_new or line.association.is_established}
             found = [request_id for request_id, line in self._lines.items() if line.is_new and line.held_since_s <= latest_s]
             for request_id in found:
                 self._lines[request_id].is_new = False
@@ -107,10 +107,18 @@ class StorageCommitment:
     """Notes requests durably before it answers them, and takes reports on what the node has delivered."""
 
     def __init__(
-        self, commitments: Commitments, confirmations: Confirmations, lines: Lines, clock: Callable[[], datetime], name: str
+        self,
+        commitments: Commitments,
+        confirmations: Confirmations,
+        lines: Lines,
+        clock: Callable[[], datetime],
+        *,
+        name: str,
+        most_instances: int = MOST_INSTANCES,
     ) -> None:
-        """name: of this process, for the record of deliveries."""
-        self._commitments, self._confirmations, self._lines, self._clock, self._name = commitments, confirmations, lines, clock, name
+        """name: of this process, for the record of deliveries; most_instances: of one request."""
+        self._commitments, self._confirmations, self._lines, self._clock = commitments, confirmations, lines, clock
+        self._name, self._most_instances = name, most_instances
 
     def contexts(self) -> Sequence[PresentationContext]:
         context = build_context(SOP_CLASS, list(TRANSFER_SYNTAXES))
@@ -131,7 +139,7 @@ class StorageCommitment:
         try:
             transaction_uid, references = read_action_information(event.action_information)
             _check_uids(transaction_uid, references)
-            if len(references) > MOST_INSTANCES:
+            if len(references) > self._most_instances:
                 return _refused(TOO_MANY, calling_ae_title)
             others_after = now + timedelta(seconds=_OTHERS_AFTER_S)
             request_id = self._commitments.request(calling_ae_title, transaction_uid, references, now, others_after)

@@ -62,7 +62,7 @@ class Reporter:
 
     def _report(self, request: ClaimedRequest, away: dict[str, CadNodeError]) -> None:
         kept = look_for(request.references, self.commitments)
-        if kept.unknown and self._age(request) < timedelta(seconds=_INDEXED_WITHIN_S):
+        if not kept.are_indexed and self._age(request) < timedelta(seconds=_INDEXED_WITHIN_S):
             self.commitments.release(request.id, self.clock() + timedelta(seconds=_LOOK_AGAIN_S))
             return
         report = Report(request.transaction_uid, kept.committed, kept.failed)

@@ -1,11 +1,13 @@
 """From a stored file to its row in the index: many at a time, after the sender has had its answer, and never forgotten.
 
-A stored file keeps its name in the spool's arriving/ until its row is committed. Whatever ends the process in between,
-the next one finds the name and indexes the file.
+An instance is stored when its file in the spool's arriving/ is complete. Here it gets the name that it keeps, and its row; then
+it loses the first name. Whatever ends the process in between, the next one finds the first name, and does the rest.
 """
 
 import threading
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -13,7 +15,7 @@ from typing import NamedTuple
 from cad_node.errors import CadNodeError
 from cad_node.log import get_logger
 from cad_node.receive.header import Header
-from cad_node.store.files import forget, restore, sha256_of
+from cad_node.store.files import Spool, forget, restore, sha256_of
 from cad_node.store.studies import ReceivedInstance, Studies
 
 log = get_logger()
@@ -36,20 +38,29 @@ class Arrived(NamedTuple):
 
     header: Header
     transfer_syntax_uid: str
-    path: Path
-    arriving: Path  # its first name: the same file
+    arriving: Path  # where it lies as yet
+    final: Path  # where it is to lie
     at: datetime
     is_result: bool | None  # None: if this node made it
     calling_ae_title: str  # that sent it
 
 
-class IndexQueue:
-    """A thread that indexes what is put into it; used as a context manager."""
+@dataclass(slots=True)
+class Ticket:
+    """Where an instance stands in the queue."""
 
-    def __init__(self, studies: Studies) -> None:
-        self._studies = studies
-        self._waiting: list[Arrived] = []
-        self._put = self._done = 0  # tickets: given, and indexed up to
+    number: int
+    is_conflict: bool = False  # known once it is indexed: another content has its UID
+
+
+class IndexQueue:
+    """A thread that places and indexes what is put into it; used as a context manager."""
+
+    def __init__(self, spool: Spool, studies: Studies) -> None:
+        self._spool, self._studies = spool, studies
+        self._waiting: list[tuple[Arrived, Ticket]] = []
+        self._uids: Counter[str] = Counter()  # SOP Instance UIDs among them
+        self._put = self._done = 0  # the last ticket's number: given, and indexed up to
         self._changed = threading.Condition()
         self._hurry = self._stopping = False
         self._thread = threading.Thread(target=self._run, name="index", daemon=True)
@@ -65,44 +76,41 @@ class IndexQueue:
             self._changed.notify_all()
         self._thread.join()
 
-    def put(self, arrived: Arrived) -> int:
-        """Have an instance indexed soon. Returns a ticket; where too many wait already, after some have been indexed."""
+    def put(self, arrived: Arrived) -> Ticket:
+        """Have an instance indexed soon. Raises IndexBehind where too many wait already."""
         with self._changed:
-            self._changed.wait_for(lambda: len(self._waiting) < _MOST_WAITING or self._stopping)
-            self._waiting.append(arrived)
+            if not self._changed.wait_for(lambda: len(self._waiting) < _MOST_WAITING, _PATIENCE_S):
+                raise IndexBehind("the index doesn't keep up; send the instance again later")
             self._put += 1
+            ticket = Ticket(self._put)
+            self._waiting.append((arrived, ticket))
+            self._uids[arrived.header.sop_instance_uid] += 1
             if len(self._waiting) == 1:
                 self._changed.notify_all()
-            return self._put
+            return ticket
 
-    def wait_for(self, ticket: int, timeout_s: float) -> bool:
+    def holds(self, sop_instance_uid: str) -> bool:
+        """Whether an instance of this UID waits."""
+        with self._changed:
+            return sop_instance_uid in self._uids
+
+    def wait_for(self, ticket: Ticket, timeout_s: float = _PATIENCE_S) -> bool:
         """Wait until the instance of a ticket is indexed; False: it isn't yet."""
         with self._changed:
             self._hurry = True
             self._changed.notify_all()
-            return self._changed.wait_for(lambda: self._done >= ticket, timeout_s)
-
-    def index_now(self, arrived: Arrived) -> int:
-        """Index an instance whose UID another content may have, after all that came before it. Raises UidTaken, CadNodeError."""
-        with self._changed:
-            ticket = self._put
-        if not self.wait_for(ticket, _PATIENCE_S):
-            raise IndexBehind("the index doesn't keep up; send the instance again later")
-        try:
-            self._studies.index(self._received(arrived), arrived.at)
-        finally:
-            _finish(arrived)
-        return ticket
+            return self._changed.wait_for(lambda: self._done >= ticket.number, timeout_s)
 
     def _run(self) -> None:
         while batch := self._next_batch():
             self._index(batch)
             with self._changed:
                 del self._waiting[: len(batch)]
+                self._uids -= Counter(arrived.header.sop_instance_uid for arrived, _ in batch)
                 self._done += len(batch)
                 self._changed.notify_all()
 
-    def _next_batch(self) -> Sequence[Arrived]:
+    def _next_batch(self) -> Sequence[tuple[Arrived, Ticket]]:
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._stopping)
             if not self._stopping:
@@ -110,22 +118,22 @@ class IndexQueue:
             self._hurry = False
             return self._waiting[:_MOST_AT_ONCE]
 
-    def _index(self, batch: Sequence[Arrived]) -> None:
-        """Index a batch, however long the database is away; what can't be indexed at all stays for the next start."""
+    def _index(self, batch: Sequence[tuple[Arrived, Ticket]]) -> None:
+        """Index a batch, however long disk and database are away; what can't be indexed at all stays for the next start."""
         while True:
             try:
                 self._index_all(batch)
-            except CadNodeError as error:
-                if not error.retryable or self._is_hopeless():
+            except (CadNodeError, OSError) as error:
+                if not getattr(error, "retryable", True) or self._is_hopeless():
                     log.error("instances.not_indexed", instances=len(batch), reason=str(error))
                     return
                 log.warning("index.waits", instances=len(batch), reason=str(error))
             except Exception:
                 if len(batch) == 1:
-                    log.exception("instance.not_indexed", sop_instance_uid=batch[0].header.sop_instance_uid)
+                    log.exception("instance.not_indexed", sop_instance_uid=batch[0][0].header.sop_instance_uid)
                 else:
-                    for arrived in batch:
-                        self._index([arrived])
+                    for one in batch:
+                        self._index([one])
                 return
             else:
                 return
@@ -135,14 +143,19 @@ class IndexQueue:
         with self._changed:
             return self._changed.wait_for(lambda: self._stopping, _RETRY_S)
 
-    def _index_all(self, batch: Sequence[Arrived]) -> None:
-        indexed = self._studies.index_all([self._received(arrived) for arrived in batch], batch[-1].at)
-        for received in indexed.conflicts:
-            log.error("instance.conflict", sop_instance_uid=received.sop_instance_uid, study=received.study_instance_uid)
-        for arrived in batch:
-            _finish(arrived)
+    def _index_all(self, batch: Sequence[tuple[Arrived, Ticket]]) -> None:
+        paths = [self._spool.place(arrived.arriving, arrived.final).path for arrived, _ in batch]
+        self._spool.sync(paths)
+        received = [self._received(arrived, path) for (arrived, _), path in zip(batch, paths, strict=True)]
+        conflicts = {id(conflict) for conflict in self._studies.index_all(received, batch[-1][0].at).conflicts}
+        for (arrived, ticket), indexed in zip(batch, received, strict=True):
+            ticket.is_conflict = id(indexed) in conflicts
+            if ticket.is_conflict:
+                log.error("instance.conflict", sop_instance_uid=indexed.sop_instance_uid, study=indexed.study_instance_uid)
+            restore(arrived.arriving, indexed.path)
+            forget(arrived.arriving)
 
-    def _received(self, arrived: Arrived) -> ReceivedInstance:
+    def _received(self, arrived: Arrived, path: Path) -> ReceivedInstance:
         header = arrived.header
         is_result = self._studies.is_own_result(header.sop_instance_uid) if arrived.is_result is None else arrived.is_result
         return ReceivedInstance(
@@ -152,14 +165,9 @@ class IndexQueue:
             sop_class_uid=header.sop_class_uid,
             transfer_syntax_uid=arrived.transfer_syntax_uid,
             modality=header.modality,
-            path=arrived.path,
-            sha256=sha256_of(arrived.arriving),
+            path=path,
+            sha256=sha256_of(path),
             header=header.index,
             is_result=is_result,
             calling_ae_title=arrived.calling_ae_title,
         )
-
-
-def _finish(arrived: Arrived) -> None:
-    restore(arrived.arriving, arrived.path)
-    forget(arrived.arriving)

@@ -7,18 +7,19 @@ from cad_node.errors import CadNodeError
 from cad_node.log import get_logger
 from cad_node.receive.c_store import StoreCommand
 from cad_node.receive.header import Header, read_header
-from cad_node.receive.index_queue import Arrived, IndexQueue
+from cad_node.receive.index_queue import Arrived, IndexBehind, IndexQueue, Ticket
 from cad_node.receive.part10 import file_head
 from cad_node.receive.presentation import IMAGE_CLASSES
 from cad_node.receive.statuses import SUCCESS, MismatchedDataset, StoreStatus, status_of
-from cad_node.store.files import CONFLICT, ArrivingFile, InvalidUid, OutOfSpace, Spool, check_uid
+from cad_node.store.files import ArrivingFile, InvalidUid, OutOfSpace, Spool, check_uid
+from cad_node.store.studies import UidTaken
 
 log = get_logger()
 
 _COLLECTED_BYTES = 1 << 20  # an image is written at once; what is larger goes to the disk in such pieces
 _BEYOND_BYTES = (1 << 17) + 16  # the most that is asked room for: a PDU, and the header of the next
 
-Placed = Callable[[Header, int], None]  # an instance is stored: its header, and the index's ticket
+Placed = Callable[[Header, Ticket], None]  # an instance is stored: its header, and the index's ticket
 Refused = Callable[[Exception], None]  # it isn't
 
 
@@ -32,12 +33,30 @@ class Intake:
         """A data set is about to come. placed: is called once it is stored. refused: with the reason why it isn't."""
         return IncomingInstance(command, self._spool, self, placed, refused)
 
-    def store(self, file: ArrivingFile, header: Header, command: StoreCommand) -> int:
-        """Place a written file, and have it indexed; the ticket to wait for. Raises UidTaken, OutOfSpace, CadNodeError."""
-        placed = self._spool.place(file, header.study_instance_uid, header.series_instance_uid, header.sop_instance_uid)
-        is_result, sender = may_be_result(header), command.calling_ae_title
-        arrived = Arrived(header, command.transfer_syntax_uid, placed.path, file.path, self._clock(), is_result, sender)
-        return self._index.index_now(arrived) if placed.outcome is CONFLICT else self._index.put(arrived)
+    def store(self, file: ArrivingFile, header: Header, command: StoreCommand) -> Ticket:
+        """Complete a written file, and have it indexed.
+
+        Raises InvalidUid, OutOfSpace, IndexBehind; and UidTaken: it is kept, but aside.
+        """
+        final = self._spool.path_of(header.study_instance_uid, header.series_instance_uid, header.sop_instance_uid)
+        is_new = not (self._index.holds(header.sop_instance_uid) or final.exists())
+        try:
+            file.complete()
+            is_result, sender = may_be_result(header), command.calling_ae_title
+            ticket = self._index.put(Arrived(header, command.transfer_syntax_uid, file.path, final, self._clock(), is_result, sender))
+        except BaseException:
+            file.discard()
+            raise
+        if not is_new:
+            self._require_no_conflict(ticket, header.sop_instance_uid)
+        return ticket
+
+    def _require_no_conflict(self, ticket: Ticket, sop_instance_uid: str) -> None:
+        """The index knows whether what came again is the same."""
+        if not self._index.wait_for(ticket):
+            raise IndexBehind("the index doesn't keep up; send the instance again later")
+        if ticket.is_conflict:
+            raise UidTaken(f"SOP Instance UID {sop_instance_uid} belongs to another content; this one is kept aside")
 
 
 class IncomingInstance:
@@ -91,11 +110,7 @@ class IncomingInstance:
             raise self._trouble
         file, self._file = self._file, None
         assert file is not None
-        try:
-            ticket = self._intake.store(file, header, self._command)
-        except BaseException:
-            file.discard()
-            raise
+        ticket = self._intake.store(file, header, self._command)
         self._placed(header, ticket)
 
     def _check_command(self) -> None:

@@ -10,7 +10,7 @@ from cad_node.log import get_logger
 from cad_node.receive.header import Header, read_header
 from cad_node.receive.index_queue import Arrived, IndexQueue
 from cad_node.receive.instance import may_be_result
-from cad_node.store.files import Spool, forget
+from cad_node.store.files import Spool
 
 log = get_logger()
 
@@ -20,28 +20,20 @@ _INDEXED_WITHIN_S = 60.0
 
 
 def index_what_was_left(spool: Spool, index: IndexQueue, clock: Callable[[], datetime]) -> int:
-    """Index every stored instance that dead processes left in arriving/. Returns how many."""
+    """Index every complete instance that dead processes left in arriving/. Returns how many."""
     tickets = []
     for path in spool.left_behind():
         try:
-            tickets += _index(path, spool, index, clock())
+            header, transfer_syntax_uid, calling_ae_title = _read(path)
+            final = spool.path_of(header.study_instance_uid, header.series_instance_uid, header.sop_instance_uid)
+            arrived = Arrived(header, transfer_syntax_uid, path, final, clock(), may_be_result(header), calling_ae_title)
+            tickets.append(index.put(arrived))
         except Exception:  # one that can't be read stays, and keeps no other from the index
             log.exception("instance.not_recovered", file=path.name)
     if tickets:
         log.warning("instances.recovered", instances=len(tickets))
         index.wait_for(tickets[-1], _INDEXED_WITHIN_S)
     return len(tickets)
-
-
-def _index(path: Path, spool: Spool, index: IndexQueue, now: datetime) -> list[int]:
-    """The index's ticket, if it is an instance that somebody was told is stored."""
-    header, transfer_syntax_uid, calling_ae_title = _read(path)
-    final = spool.path_of(header.study_instance_uid, header.series_instance_uid, header.sop_instance_uid)
-    if final.exists() and not final.samefile(path):  # kept aside for another content that has the UID: nobody was told it is stored
-        forget(path)
-        return False
-    index.put(Arrived(header, transfer_syntax_uid, final, path, now, may_be_result(header), calling_ae_title))
-    return True
 
 
 def _read(path: Path) -> tuple[Header, str, str]:

@@ -16,11 +16,7 @@ class Kept(NamedTuple):
 
     committed: tuple[Reference, ...]
     failed: dict[Reference, FailureReason]
-
-    @property
-    def unknown(self) -> int:
-        """How many the index doesn't know."""
-        return sum(reason == FailureReason.NO_SUCH_INSTANCE for reason in self.failed.values())
+    are_indexed: bool  # all of them; what has just come may not be yet
 
 
 def look_for(references: Sequence[Reference], commitments: Commitments) -> Kept:
@@ -28,7 +24,8 @@ def look_for(references: Sequence[Reference], commitments: Commitments) -> Kept:
     indexed = commitments.indexed([reference.sop_instance_uid for reference in references])
     reasons = {reference: _failure(reference, indexed.get(reference.sop_instance_uid)) for reference in references}
     committed = tuple(reference for reference, reason in reasons.items() if reason is None)
-    return Kept(committed, {reference: reason for reference, reason in reasons.items() if reason is not None})
+    failed = {reference: reason for reference, reason in reasons.items() if reason is not None}
+    return Kept(committed, failed, all(reference.sop_instance_uid in indexed for reference in references))
 
 
 def _failure(reference: Reference, indexed: Indexed | None) -> FailureReason | None:
@@ -41,7 +38,7 @@ def _failure(reference: Reference, indexed: Indexed | None) -> FailureReason | N
         is_whole = sha256_of(indexed.path) == indexed.sha256
     except OSError as exc:
         log.error("instance.lost", sop_instance_uid=reference.sop_instance_uid, reason=exc.strerror or type(exc).__name__)
-        return FailureReason.PROCESSING_FAILURE
+        return FailureReason.NO_SUCH_INSTANCE if isinstance(exc, FileNotFoundError) else FailureReason.PROCESSING_FAILURE
     if not is_whole:
         log.error("instance.damaged", sop_instance_uid=reference.sop_instance_uid, reason="its file isn't what was received")
         return FailureReason.PROCESSING_FAILURE

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from operator import attrgetter
 from typing import Any
 
 from pydicom.dataset import Dataset
@@ -15,7 +16,7 @@ from cad_node.log import get_logger
 from cad_node.receive.audited import Audited
 from cad_node.receive.c_store import StoreCommand
 from cad_node.receive.header import Header
-from cad_node.receive.index_queue import IndexQueue
+from cad_node.receive.index_queue import IndexQueue, Ticket
 from cad_node.receive.instance import IncomingInstance, Intake
 from cad_node.receive.presentation import accepted_contexts
 from cad_node.receive.service import Handler
@@ -38,7 +39,7 @@ class Storage:
     ) -> None:
         self._intake, self._index, self._studies, self._clock, self._audited = intake, index, studies, clock, audited
         self._lock = threading.Lock()
-        self._brought: dict[Association, dict[tuple[str, str], int]] = {}  # study, series -> the last ticket of the index
+        self._brought: dict[Association, dict[tuple[str, str], Ticket]] = {}  # study, series -> the last ticket of the index
         _let_every_uid_through()
 
     def contexts(self) -> Sequence[PresentationContext]:
@@ -55,7 +56,7 @@ class Storage:
     def begin(self, command: StoreCommand, association: Association) -> IncomingInstance:
         """The sink of one C-STORE request."""
 
-        def note(header: Header, ticket: int) -> None:
+        def note(header: Header, ticket: Ticket) -> None:
             with self._lock:
                 self._brought.setdefault(association, {})[header.study_instance_uid, header.series_instance_uid] = ticket
             if self._audited:
@@ -96,7 +97,7 @@ class Storage:
         with self._lock:
             brought = dict(self._brought.get(association, {}))
         if brought:
-            self._index.wait_for(max(brought.values()), _INDEXED_WITHIN_S)
+            self._index.wait_for(max(brought.values(), key=attrgetter("number")), _INDEXED_WITHIN_S)
         return set(brought)
 
     def _end(self, event: Any) -> None:
