@@ -123,7 +123,7 @@ class Scp(_Section):
     fsync: bool = True
     """Whether an instance survives a power cut once it is acknowledged. Without it, it survives the process' death alone."""
     min_free_mb: int = Field(default=512, ge=0)
-    """Below this much free space instances are refused with 0xA700."""
+    """Below this much free space associations that ask to store are rejected (transient), and instances refused with 0xA700."""
 
     @model_validator(mode="after")
     def _listens(self) -> Self:
@@ -360,6 +360,13 @@ class Settings(BaseSettings):
     @property
     def database_url(self) -> str:
         return self.database.url or f"sqlite:///{(self.node.data_dir / 'cad_node.db').resolve()}"
+
+    def every_tls(self) -> list[ListenerTls | PeerTls]:
+        """The settings of TLS, wherever it is used."""
+        used = [self.scp.tls, *(to.tls for to in self.destinations.values()), *(source.tls for source in self.sources.values())]
+        if self.audit.collector and self.audit.collector.transport == "tls":
+            used.append(self.audit.collector.tls)
+        return [tls for tls in used if tls]
 
     @property
     def spool_dir(self) -> Path:
