@@ -1,7 +1,7 @@
 """What has arrived: instances indexed, studies settled into jobs, and read again as values."""
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
@@ -11,8 +11,9 @@ from sqlalchemy import ColumnElement, func, select, update
 from sqlalchemy.orm import Session
 
 from cad_node.errors import CadNodeError, UnknownRow
-from cad_node.lifecycle import STUDY_MOVES, StudyState, move
-from cad_node.store.database import Database, insert_absent, insert_if_absent
+from cad_node.lifecycle import STUDY_MOVES, move
+from cad_node.store.arrivals import add_arrivals, lock_study
+from cad_node.store.database import Database
 from cad_node.store.evidence import evidence_of_unsettled
 from cad_node.store.settlement import add_jobs, begun
 from cad_node.store.study_values import Evidence, Indexed, NewJob, ReceivedInstance, StudySummary
@@ -20,8 +21,6 @@ from cad_node.store.tables import ConflictRow, InstanceRow, ResultRow, SeriesRow
 from cad_node.study import Instance, Series, Study
 
 __all__ = ["Evidence", "Indexed", "NewJob", "ReceivedInstance", "Studies", "StudySummary", "UidTaken"]
-
-_INSTANT = timedelta(microseconds=1)  # what databases tell apart
 
 
 class UidTaken(CadNodeError):
@@ -50,17 +49,8 @@ class Studies:
 
     def index_all(self, batch: Sequence[ReceivedInstance], now: datetime) -> Indexed:
         """Note placed files in one transaction, as index() does each; those whose UID another content has are flagged and returned."""
-        new, conflicts = [], []
         with self._database.transaction() as session:
-            by_study = sorted(batch, key=lambda received: received.study_instance_uid)  # one order: transactions can't wait for each other
-            for uid, of_study in groupby(by_study, key=lambda received: received.study_instance_uid):
-                added, others = _add_instances(session, uid, list(of_study), now)
-                held = _held_sha256(session, others)
-                new += added
-                conflicts += [received for received in others if held[received.sop_instance_uid] != received.sha256]
-            for received in conflicts:
-                _add_conflict(session, received, now)
-        return Indexed(new, conflicts)
+            return add_arrivals(session, batch, now)
 
     def is_own_result(self, sop_instance_uid: str) -> bool:
         """Whether this node made the instance."""
@@ -74,7 +64,7 @@ class Studies:
         """
         with self._database.transaction() as session:
             for study_uid, of_study in groupby(sorted(set(series)), key=itemgetter(0)):  # one order, as in index_all
-                _lock_study(session, study_uid)
+                lock_study(session, study_uid)
                 ended = SeriesRow.study_instance_uid == study_uid, SeriesRow.series_instance_uid.in_([uid for _, uid in of_study])
                 session.execute(update(SeriesRow).where(*ended).values(association_ended_at=now))
 
@@ -150,41 +140,8 @@ class Studies:
             return [StudySummary(*row) for row in session.execute(newest)]
 
 
-def _held_sha256(session: Session, batch: Sequence[ReceivedInstance]) -> dict[str, str]:
-    """SOP Instance UID -> SHA-256 of the content that has it."""
-    columns = (InstanceRow.sop_instance_uid, InstanceRow.sha256)
-    uids = {received.sop_instance_uid for received in batch}
-    return dict(session.execute(select(*columns).where(InstanceRow.sop_instance_uid.in_(uids))).all()) if uids else {}
-
-
-def _add_instances(
-    session: Session, study_instance_uid: str, batch: Sequence[ReceivedInstance], now: datetime
-) -> tuple[list[ReceivedInstance], list[ReceivedInstance]]:
-    """Add the rows of a study; those that are new, and those whose UID is taken. New images move the study."""
-    study = _lock_study(session, study_instance_uid) or _add_study(session, study_instance_uid, now)
-    first = {received.sop_instance_uid: received for received in reversed(batch)}
-    held = _held_sha256(session, batch)
-    wanted = [received for uid, received in first.items() if uid not in held]
-    moved = move(STUDY_MOVES, study.state, "instance")
-    late = moved is not study.state
-    added = _add_rows(session, wanted, study.revision, study.revision + late, now)
-    new = [received for received in wanted if received.sop_instance_uid in added]
-    if new:
-        study.removed_at = None  # what was removed before stays gone, and this is there
-    if images := [received for received in new if not received.is_result]:
-        study.state, study.revision = moved, study.revision + late
-        study.last_instance_at = max(now, study.last_instance_at + _INSTANT)
-        _note_arrivals(session, study, images)
-    is_new = {id(received) for received in new}
-    return new, [received for received in batch if id(received) not in is_new]
-
-
-def _lock_study(session: Session, study_instance_uid: str) -> StudyRow | None:
-    return session.scalar(select(StudyRow).where(StudyRow.study_instance_uid == study_instance_uid).with_for_update())
-
-
 def _locked_study(session: Session, study_instance_uid: str) -> StudyRow:
-    study = _lock_study(session, study_instance_uid)
+    study = lock_study(session, study_instance_uid)
     if study is None:
         raise UnknownRow(f"no study {study_instance_uid}")
     return study
@@ -196,73 +153,6 @@ def _last_instance_at(session: Session, study_instance_uid: str) -> dict[str, da
     return {
         row.series_instance_uid: row.last_instance_at for row in session.scalars(select(SeriesRow).where(of_study)) if row.last_instance_at
     }
-
-
-def _add_study(session: Session, study_instance_uid: str, now: datetime) -> StudyRow:
-    """A study of revision 0, complete with nothing in it: its first image is then a move like any other."""
-    values = {
-        "study_instance_uid": study_instance_uid,
-        "revision": 0,
-        "state": StudyState.COMPLETE,
-        "received_at": now,
-        "last_instance_at": now - _INSTANT,
-    }
-    insert_if_absent(session, StudyRow, values)
-    return session.scalars(select(StudyRow).where(StudyRow.study_instance_uid == study_instance_uid).with_for_update()).one()
-
-
-def _add_rows(session: Session, batch: Sequence[ReceivedInstance], revision: int, image_revision: int, now: datetime) -> set[str]:
-    """Insert what isn't there; the SOP Instance UIDs that were inserted. image_revision: of a row that is no result."""
-    if not batch:
-        return set()
-    series = {
-        received.series_instance_uid: {
-            "study_instance_uid": received.study_instance_uid,
-            "series_instance_uid": received.series_instance_uid,
-            "modality": received.modality,
-        }
-        for received in reversed(batch)
-    }
-    for values in series.values():
-        insert_if_absent(session, SeriesRow, values)
-    instances = [
-        {
-            "sop_instance_uid": received.sop_instance_uid,
-            "study_instance_uid": received.study_instance_uid,
-            "series_instance_uid": received.series_instance_uid,
-            "sop_class_uid": received.sop_class_uid,
-            "transfer_syntax_uid": received.transfer_syntax_uid,
-            "revision": revision if received.is_result else image_revision,
-            "path": str(received.path),
-            "sha256": received.sha256,
-            "header": dict(received.header),
-            "is_result": received.is_result,
-            "received_at": now,
-        }
-        for received in batch
-    ]
-    return insert_absent(session, InstanceRow, instances, InstanceRow.sop_instance_uid)
-
-
-def _note_arrivals(session: Session, study: StudyRow, images: Sequence[ReceivedInstance]) -> None:
-    """Their series aren't known to be whole any more."""
-    senders = {received.series_instance_uid: received.calling_ae_title for received in images}
-    for uid, calling_ae_title in senders.items():
-        values = {"last_instance_at": study.last_instance_at, "association_ended_at": None, "calling_ae_title": calling_ae_title}
-        of_series = SeriesRow.study_instance_uid == study.study_instance_uid, SeriesRow.series_instance_uid == uid
-        session.execute(update(SeriesRow).where(*of_series).values(values))
-
-
-def _add_conflict(session: Session, received: ReceivedInstance, now: datetime) -> None:
-    values = {
-        "study_instance_uid": received.study_instance_uid,
-        "series_instance_uid": received.series_instance_uid,
-        "sop_instance_uid": received.sop_instance_uid,
-        "path": str(received.path),
-        "sha256": received.sha256,
-        "received_at": now,
-    }
-    insert_if_absent(session, ConflictRow, values)
 
 
 def _load_series(session: Session, study_instance_uid: str, revision: int) -> tuple[Series, ...]:
