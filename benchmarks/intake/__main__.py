@@ -67,7 +67,7 @@ def _measure(
         figures[scene] = {receiver.name: [] for receiver in compared}
         for number in track(range(runs), f"{scene}", console=console):
             for receiver in compared:
-                with running(receiver, folder / f"run{number}") as process:
+                with running(receiver, folder / f"run{number}", nodelay) as process:
                     seconds = send(sets[content], process.port, associations, nodelay)
                     stored = receiver.stored(process.folder)
                 if stored != count:

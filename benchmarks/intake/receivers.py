@@ -57,12 +57,15 @@ def receivers() -> list[Receiver]:
 
 
 @contextmanager
-def running(receiver: Receiver, folder: Path) -> Iterator[Running]:
-    """The receiver, ready, on a free port; its folder is emptied afterwards."""
+def running(receiver: Receiver, folder: Path, nodelay: str) -> Iterator[Running]:
+    """The receiver, ready, on a free port; its folder is emptied afterwards.
+
+    nodelay: DCMTK's environment variable TCP_NODELAY; its receivers, too, leave Nagle's algorithm on by themselves.
+    """
     folder.mkdir(parents=True)
     port = free_port()
     with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(receiver.command(port, folder), stdout=log, stderr=log, env=_environment(folder), start_new_session=True)
+        process = subprocess.Popen(receiver.command(port, folder), stdout=log, stderr=log, env=_environment(folder, nodelay), start_new_session=True)
     try:
         _wait_until_it_listens(port, process, folder)
         yield Running(port, process, folder)
@@ -78,10 +81,10 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _environment(folder: Path) -> Mapping[str, str]:
+def _environment(folder: Path, nodelay: str) -> Mapping[str, str]:
     """Without settings of a node that whoever runs this may have."""
     others = {name: value for name, value in os.environ.items() if not name.startswith("CAD_NODE_")}
-    return others | {"CAD_NODE_CONFIG": str(folder / "cad_node.toml")}
+    return others | {"CAD_NODE_CONFIG": str(folder / "cad_node.toml"), "TCP_NODELAY": nodelay}
 
 
 def _wait_until_it_listens(port: int, process: subprocess.Popen[bytes], folder: Path) -> None:

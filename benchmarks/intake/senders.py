@@ -12,7 +12,7 @@ def send(folder: Path, port: int, associations: int, nodelay: str) -> float:
     nodelay: DCMTK's environment variable TCP_NODELAY: "0" leaves Nagle's algorithm on, as its tools do by themselves.
     """
     files = sorted(map(str, folder.iterdir()))
-    environment = os.environ | ({"TCP_NODELAY": nodelay} if nodelay == "1" else {})
+    environment = os.environ | {"TCP_NODELAY": nodelay}
     commands = [
         ["storescu", "-R", "-xv", "--max-send-pdu", "131072", "127.0.0.1", str(port), *files[number::associations]]
         for number in range(associations)

@@ -4,7 +4,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 
 from cad_node.app.audit import audited
@@ -62,6 +62,7 @@ def fetch(
 
     Raises what keeps it from knowing what there is to fetch: NotThere, PacsUnreachable, AssociationRejected, QueryFailed.
     """
+    os.umask(0o077)  # of the process, as the node's own: what it writes holds patients' data
     with audited(settings, "fetch") as trail:
         watcher = Audited(trail)
         peer = QueryPeer.of(source, settings.node.ae_title, settings.sender.timeout_s, watcher.handlers())
@@ -88,16 +89,11 @@ def _retriever(
     if source.retrieve == "move":
         yield lambda request, _classes, watch: move(peer, request, settings.node.ae_title, watch, stop)
         return
-    os.umask(0o077)  # of the process, as the node's own: what it writes holds patients' data
-    spool = Spool(settings.spool_dir, settings.scp.min_free_mb)
-    try:
-        with IndexQueue(store.studies) as index:
-            handlers = Storage(Intake(spool, index, now), index, store.studies, now, watcher).handlers()
-            yield lambda request, classes, watch: get(
-                peer, request, storage=contexts_to_get(classes), handlers=handlers, watch=watch, stop=stop
-            )
-    finally:
-        spool.close()
+    with closing(Spool(settings.spool_dir, settings.scp.min_free_mb)) as spool, IndexQueue(spool, store.studies) as index:
+        handlers = Storage(Intake(spool, index, now), index, store.studies, now, watcher).handlers()
+        yield lambda request, classes, watch: get(
+            peer, request, storage=contexts_to_get(classes), handlers=handlers, watch=watch, stop=stop
+        )
 
 
 class _Fetcher:
@@ -110,7 +106,7 @@ class _Fetcher:
         wanted = {instance.sop_instance_uid for instance in there}
         if only_missing:
             wanted -= self._held.instances(uid)
-        classes = {instance.sop_class_uid for instance in there}
+        classes = {instance.sop_class_uid for instance in there if instance.sop_instance_uid in wanted}
         outcome = self._retrieve_all(study, requests(uid, there, wanted, is_whole=not series), () if "" in classes else classes)
         arrived = self._await_arrival(uid, wanted, outcome)
         return Fetched(study, is_prior, len(there), len(wanted), arrived, outcome.failed_uids, outcome.trouble)
@@ -120,7 +116,7 @@ class _Fetcher:
         outcome = _Outcome(expected=0, failed_uids=(), trouble="")
         for request, before in zip(wanted, _running_sums(wanted), strict=True):
             if self._stop.is_set():
-                break
+                return outcome.and_trouble("cancelled")
             try:
                 count = self._retrieve(request, classes, _advance(self._progress, study, before, total))
             except CadNodeError as error:
@@ -153,7 +149,7 @@ class _Outcome:
         return _Outcome(self.expected + sent, self.failed_uids + count.failed_uids, self.trouble or count.trouble)
 
     def and_trouble(self, trouble: str) -> "_Outcome":
-        return _Outcome(self.expected, self.failed_uids, trouble)
+        return _Outcome(self.expected, self.failed_uids, self.trouble or trouble)
 
 
 def _running_sums(wanted: list[Request]) -> list[int]:

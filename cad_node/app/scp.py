@@ -44,7 +44,11 @@ def run_scp(settings: Settings, stop: threading.Event) -> None:
         )
         return bool(settled)
 
-    with audited(settings, "scp") as trail, IndexQueue(store.studies) as index, storage_commitment(settings, store, stop) as commitment:
+    with (
+        audited(settings, "scp") as trail,
+        IndexQueue(spool, store.studies) as index,
+        storage_commitment(settings, store, stop) as commitment,
+    ):
         index_what_was_left(spool, index, now)
         listens = Audited(trail)
         counts = PacsCounts(_peers_by_title(settings, listens), settings.completeness, now)

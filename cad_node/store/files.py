@@ -3,10 +3,12 @@
 import errno
 import fcntl
 import hashlib
+import itertools
 import os
 import re
 import shutil
 import uuid
+import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from enum import Enum, auto
@@ -37,8 +39,7 @@ NEW, SAME, CONFLICT = Placement
 
 _TEMPORARY = ".tmp"  # suffix
 _LOCK = "lock"
-_KNOWN = "known-"  # prefix of an instance's name in arriving/ that lay under its final name before
-_MOST_SYNCED = 10_000  # folders remembered
+_UNFINISHED = ".part"  # suffix
 _META_START = 144  # bytes: preamble, prefix and the element that says how long the File Meta Information is
 
 
@@ -50,9 +51,10 @@ class Placed(NamedTuple):
 class Spool:
     """The folder of received instances: instances/<study>/<series>/<SOP instance>.dcm, conflicts/, and arriving/.
 
-    Each process has a folder of its own in arriving/, locked while it lives. A file is written there first and then gets its
-    final name as well; the first name goes when the index knows the instance. So what a dead process leaves in its folder is
-    either half-written, and nobody was told that it exists, or placed and perhaps not indexed.
+    Each process has a folder of its own in arriving/, locked while it lives. A file is written there, and is named after its size
+    and checksum when it is complete; whoever sent it may then be told that it is stored. It gets its final name afterwards, and
+    loses the first one when the index knows the instance. So what a dead process leaves is either as long and as its checksum
+    says, and perhaps not indexed, or nobody was told that it exists.
     """
 
     def __init__(self, root: Path, min_free_mb: int, *, durable: bool = True) -> None:
@@ -69,8 +71,8 @@ class Spool:
         fcntl.flock(self._lock, fcntl.LOCK_EX)
         locked.rename(self._own)
         _sync_folder(self._own.parent)
-        self._synced: set[Path] = set()  # folders whose names are durable
         self._own_descriptor = os.open(self._own, os.O_RDONLY | os.O_DIRECTORY)
+        self._numbers = itertools.count()
 
     def close(self) -> None:
         """Give up this process's folder in arriving/; what lies there is the next one's to take over."""
@@ -84,73 +86,7 @@ class Spool:
     def arriving(self) -> "ArrivingFile":
         """A new file to be written. Raises OutOfSpace."""
         with _out_of_space_named(self._own):
-            return ArrivingFile(self._own / f"{uuid.uuid4().hex}.dcm")
-
-    def place(self, file: "ArrivingFile", study_uid: str, series_uid: str, sop_uid: str) -> Placed:
-        """Store a written file under its UIDs; it is durable on return, and its first name stays until forget().
-
-        The first content of a UID stays: a second one is kept in conflicts/, never in its place. Which of them has the UID is the
-        index's to say: the first may be a dead process's that never came so far. Two processes may place the
-        same UID at once, the file system decides which is first.
-        Raises InvalidUid, OutOfSpace.
-        """
-        final = self.path_of(study_uid, series_uid, sop_uid)
-        with _out_of_space_named(final):
-            file.close(durable=self._durable)
-            if self._link(file.path, final):
-                return Placed(final, NEW)
-            content_sha256 = _data_set_sha256(file.path)
-            if self._is_at(final, file, content_sha256):
-                return Placed(final, SAME)
-            aside = self._conflicts / f"{sop_uid}.{content_sha256[:16]}.dcm"
-            if not self._link(file.path, aside):
-                self._is_at(aside, file, content_sha256)
-            return Placed(aside, CONFLICT)
-
-    def _link(self, arriving: Path, final: Path) -> bool:
-        """Give a file its final name as well unless the name is taken; True: given. Durable either way, and so is its first name."""
-        given = self._link_once(arriving, final)
-        if self._durable:
-            _sync_folder(final.parent)  # also where the name was taken: its process may not have come so far
-            self._sync_above(final.parent)
-            os.fsync(self._own_descriptor)
-        return given
-
-    def _link_once(self, arriving: Path, final: Path) -> bool:
-        while True:
-            try:
-                os.link(arriving, final)
-            except FileExistsError:
-                return False
-            except FileNotFoundError:  # the first of its series; or its folder is being removed
-                self._synced.discard(final.parent)
-                _make_folder(final.parent)
-            else:
-                return True
-
-    def _sync_above(self, folder: Path) -> None:
-        """Make the folder's own name durable: another thread or process may have made it, and not have come so far."""
-        if folder in self._synced:
-            return
-        for above in folder.relative_to(self._root).parents:
-            _sync_folder(self._root / above)
-        if len(self._synced) >= _MOST_SYNCED:
-            self._synced.clear()
-        self._synced.add(folder)
-
-    def _is_at(self, final: Path, file: "ArrivingFile", content_sha256: str) -> bool:
-        """Whether the same instance has this name. Then it is what arrives, by one name more: if the name is being removed, because the
-        instance came long ago, this one stays until the instance is indexed anew."""
-        known = file.path.with_name(f"{_KNOWN}{file.path.name}")
-        os.link(final, known)
-        if _data_set_sha256(known) != content_sha256:
-            known.unlink()
-            return False
-        forget(file.path)
-        file.path = known
-        if self._durable:
-            os.fsync(self._own_descriptor)
-        return True
+            return ArrivingFile(self._own / f"{next(self._numbers)}{_UNFINISHED}", self._own_descriptor if self._durable else None)
 
     def path_of(self, study_uid: str, series_uid: str, sop_uid: str) -> Path:
         """Where an instance lies. Raises InvalidUid."""
@@ -158,31 +94,58 @@ class Spool:
             check_uid(name, uid)
         return self._root / "instances" / study_uid / series_uid / f"{sop_uid}.dcm"
 
+    def place(self, arriving: Path, final: Path) -> Placed:
+        """Give a complete file its final name as well; the name is durable after sync().
+
+        The first content of a UID stays: a second one is kept in conflicts/, never in its place. Which of them has the UID is the
+        index's to say: the first may be a dead process's that never came so far. Two processes may place the
+        same UID at once, the file system decides which is first.
+        Raises OutOfSpace.
+        """
+        with _out_of_space_named(final):
+            if _link(arriving, final) or final.samefile(arriving):
+                return Placed(final, NEW)
+            content_sha256 = _data_set_sha256(arriving)
+            if content_sha256 == _data_set_sha256(final):
+                return Placed(final, SAME)
+            aside = self._conflicts / f"{final.stem}.{content_sha256[:16]}.dcm"
+            _link(arriving, aside)
+            return Placed(aside, CONFLICT)
+
+    def sync(self, placed: Iterable[Path]) -> None:
+        """Make final names durable, and those of the folders they are in."""
+        if self._durable:
+            for folder in sorted({folder for path in placed for folder in path.parents if folder.is_relative_to(self._root)}):
+                _sync_folder(folder)
+
     def left_behind(self) -> Iterator[Path]:
-        """The files in arriving/ that dead processes placed; what they hadn't finished is removed.
+        """The complete files in arriving/ of processes that are dead; what they hadn't finished is removed.
 
         The caller sees to it that each is indexed, and forgets it; folders that are empty go.
         """
         for folder in (self._root / "arriving").iterdir():
             if folder == self._own or folder.name.startswith(".") or not _is_abandoned(folder):
                 continue
-            for path in sorted(folder.glob("*.dcm")):
-                if path.stat().st_nlink > 1 or path.name.startswith(_KNOWN):
+            for path in sorted(folder.iterdir()):
+                if _is_complete(path):
                     yield path
-                else:
+                elif path.name != _LOCK:
                     path.unlink()
-            if not any(folder.glob("*.dcm")):
+            if not any(path.name != _LOCK for path in folder.iterdir()):
                 shutil.rmtree(folder, ignore_errors=True)
 
 
 class ArrivingFile:
     """A file that is being received."""
 
-    __slots__ = ("_descriptor", "path", "size")
+    __slots__ = ("_checksum", "_descriptor", "_folder", "path", "size")
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, folder: int | None) -> None:
+        """folder: the descriptor of the one it is in, where it has to be durable."""
         self.path = path
         self.size = 0  # bytes
+        self._checksum = 0  # CRC-32
+        self._folder = folder
         self._descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600)
 
     def write(self, *chunks: bytes | memoryview) -> None:
@@ -190,40 +153,43 @@ class ArrivingFile:
         with _out_of_space_named(self.path):
             written = os.writev(self._descriptor, chunks)
             wanted = sum(map(len, chunks))
-            self.size += written
             rest = memoryview(b"".join(chunks)) if written < wanted else memoryview(b"")
             while written < wanted:  # a disk that is nearly full takes a part, and then says so
-                more = os.write(self._descriptor, rest[written:])
-                self.size += more
-                written += more
+                written += os.write(self._descriptor, rest[written:])
+        for chunk in chunks:
+            self._checksum = zlib.crc32(chunk, self._checksum)
+        self.size += wanted
 
     def read_at(self, offset: int, size: int) -> bytes:
         """What is written there."""
         return os.pread(self._descriptor, size, offset)
 
-    def close(self, *, durable: bool) -> None:
-        """No more is written; what was is on the disk if `durable`."""
-        if self._descriptor < 0:
-            return
-        try:
-            if durable:
+    def complete(self) -> None:
+        """No more is written: the file is whole, and durable, from now on. Raises OutOfSpace."""
+        with _out_of_space_named(self.path):
+            complete = self.path.with_name(_complete_name(self.path.stem, self.size, self._checksum))
+            self.path.rename(complete)  # before the content is: one write to the disk for both, and a torn file differs from its name
+            self.path = complete
+            if self._folder is not None:
                 os.fsync(self._descriptor)
-        finally:
-            os.close(self._descriptor)
-            self._descriptor = -1
+                os.fsync(self._folder)
+        self._close()
 
     def discard(self) -> None:
         """Nothing of it stays under this name."""
-        self.close(durable=False)
+        self._close()
         forget(self.path)
+
+    def _close(self) -> None:
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
 
 
 def restore(arriving: Path, final: Path) -> None:
     """Give an instance that is indexed its final name again, where a removal of what lay there before has taken it meanwhile."""
     if not final.exists():
-        _make_folder(final.parent)
-        with suppress(FileExistsError):
-            os.link(arriving, final)
+        _link(arriving, final)
         _sync_folder(final.parent)
 
 
@@ -296,6 +262,34 @@ def _write(file: BinaryIO, chunks: Iterable[bytes]) -> str:
     file.flush()
     os.fsync(file.fileno())
     return digest.hexdigest()
+
+
+def _link(arriving: Path, final: Path) -> bool:
+    """Give a file another name unless that is taken; True: given."""
+    while True:
+        try:
+            os.link(arriving, final)
+        except FileExistsError:
+            return False
+        except FileNotFoundError:  # the first of its series; or its folder is being removed
+            _make_folder(final.parent)
+        else:
+            return True
+
+
+def _complete_name(number: str, size: int, checksum: int) -> str:
+    return f"{number}.{size}.{checksum:08x}.dcm"
+
+
+def _is_complete(path: Path) -> bool:
+    """Whether a file in arriving/ is what its name says; the wrong ones were never acknowledged."""
+    if path.suffix != ".dcm" or (size := path.stat().st_size) != int(path.name.split(".")[1]):
+        return False
+    checksum = 0
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            checksum = zlib.crc32(chunk, checksum)
+    return path.name == _complete_name(path.name.split(".")[0], size, checksum)
 
 
 def _is_abandoned(folder: Path) -> bool:

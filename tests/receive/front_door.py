@@ -94,7 +94,7 @@ def opened_front_door(
     database = Database(url)
     scp_settings = Scp(host="127.0.0.1", port=0, **{"min_free_mb": 0, "unknown_peers": "accept"} | settings)
     studies = Studies(database)
-    with closing(Spool(folder / "spool", scp_settings.min_free_mb)) as spool, IndexQueue(studies) as index:
+    with closing(Spool(folder / "spool", scp_settings.min_free_mb)) as spool, IndexQueue(spool, studies) as index:
         index_what_was_left(spool, index, utc_now)
         storage = Storage(Intake(spool, index, utc_now), index, studies, utc_now, audited)
         doorkeeper = Doorkeeper(Access(scp_settings, peers or {}, "CAD_NODE"), spool.has_room)

@@ -151,9 +151,22 @@ def test_an_instance_that_came_while_the_database_was_away_is_taken_and_indexed_
 
 
 def test_a_spool_that_fails_is_out_of_resources(own_front_door: FrontDoor) -> None:
-    (own_front_door.folder / "spool" / "instances").write_bytes(b"")  # a file where the folder should be
+    shutil.rmtree(own_front_door.folder / "spool" / "arriving")
 
     assert own_front_door.send(*ct_study(slices=2)) == [0xA700, 0xA700]
+
+
+def test_an_instance_that_cannot_be_filed_now_is_filed_when_the_fault_is_over(own_front_door: FrontDoor) -> None:
+    ds, instances = ct_study(slices=1)[0], own_front_door.folder / "spool" / "instances"
+    instances.write_bytes(b"")  # a file where the folder should be
+    association = own_front_door.associate()
+    status = store(association, ds)
+    instances.unlink()
+
+    association.release()
+
+    assert status.Status == 0x0000
+    assert len(own_front_door.files(ds.StudyInstanceUID)) == own_front_door.study(ds.StudyInstanceUID).instances == 1
 
 
 def test_an_instance_that_the_index_cannot_take_is_kept_and_indexed_at_the_next_start(tmp_path: Path) -> None:

@@ -167,9 +167,9 @@ def test_one_uid_in_two_studies_is_kept_and_flagged_as_a_conflict(front_door: Fr
     ds, other = ct_study(slices=1)[0], ct_study(slices=1)[0]
     other.SOPInstanceUID = ds.SOPInstanceUID
 
-    statuses = front_door.send(ds, other)
+    statuses = front_door.send(ds) + front_door.send(other)
 
-    assert statuses == [0x0000, 0x0000]  # that another study has the UID is seen when it is indexed
+    assert statuses == [0x0000, 0x0000]  # that an instance of another study has the UID is seen when it is indexed
     (conflict,) = (study for study in front_door.studies.list(10_000) if study.study_instance_uid == other.StudyInstanceUID)
     assert (conflict.conflicts, conflict.instances) == (1, 0)
     assert len(front_door.files(other.StudyInstanceUID)) == 1
