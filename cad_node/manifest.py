@@ -6,17 +6,19 @@ import tomllib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal, NamedTuple, Self
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
-from pydicom.sr.coding import Code
 
 from cad_node.errors import ManifestError, Refusal
 from cad_node.scope_limits import Scope
 from cad_node.settings import ObjectName
 from cad_node.study import Series, Study
+
+if TYPE_CHECKING:
+    from pydicom.sr.coding import Code
 
 _VERSION = re.compile(r"\d+\.\d+\.\d+")
 
@@ -40,7 +42,9 @@ class Concept(_Table):
     meaning: str
 
     @property
-    def code(self) -> Code:
+    def code(self) -> "Code":
+        from pydicom.sr.coding import Code  # noqa: PLC0415 - 14 MB of concepts, for which the listener has no use
+
         return Code(self.value, self.scheme, self.meaning)
 
 

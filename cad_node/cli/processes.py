@@ -31,6 +31,7 @@ def serve(supervised: Supervised = False) -> None:
 @app.command(epilog="Example, on another port: CAD_NODE_SCP__PORT=4104 cad-node scp")
 def scp(supervised: Supervised = False) -> None:
     """Run only the DICOM listener: it receives studies and queues a job for each model that wants one."""
+    _leave_decoders_out()
     from cad_node.app.scp import run_scp
 
     run_scp(settings(), _stop_event(supervised))
@@ -53,6 +54,12 @@ def sender(supervised: Supervised = False) -> None:
     from cad_node.app.sender import run_sender
 
     run_sender(settings(), _stop_event(supervised))
+
+
+def _leave_decoders_out() -> None:
+    """Keep the listener small: it decodes no pixel, and pydicom imports every decoder that it finds, 25 MB of them."""
+    for name in ("gdcm", "PIL", "openjpeg", "libjpeg", "rle", "jpeg_ls"):
+        sys.modules.setdefault(name, None)  # type: ignore[arg-type]  # None: can't be imported
 
 
 def _stop_event(until_stdin_ends: bool = False) -> threading.Event:

@@ -1,4 +1,5 @@
 import errno
+import shutil
 import sqlite3
 import zlib
 from contextlib import ExitStack, closing
