@@ -58,7 +58,7 @@ def sender(supervised: Supervised = False) -> None:
 
 def _leave_decoders_out() -> None:
     """Keep the listener small: it decodes no pixel, and pydicom imports every decoder that it finds, 25 MB of them."""
-    for name in ("gdcm", "PIL", "openjpeg", "libjpeg", "rle", "jpeg_ls"):
+    for name in ("gdcm", "PIL", "pylibjpeg", "jpeg_ls"):
         sys.modules.setdefault(name, None)  # type: ignore[arg-type]  # None: can't be imported
 
 
