@@ -180,7 +180,7 @@ def test_nothing_is_asked_for_once_it_is_to_stop(hospital: Hospital):
 
     (fetched,) = hospital.fetch(Wanted(uid, priors=1), "move", stop)
 
-    assert (fetched.asked, fetched.arrived) == (1, 0)
+    assert (fetched.asked, fetched.arrived, fetched.trouble) == (1, 0, "cancelled")
     assert hospital.received(uid) == set()
 
 
