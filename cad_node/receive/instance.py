@@ -17,6 +17,7 @@ from cad_node.store.studies import UidTaken
 log = get_logger()
 
 _COLLECTED_BYTES = 1 << 20  # an image is written at once; what is larger goes to the disk in such pieces
+_MOST_FREE = 8
 _BEYOND_BYTES = (1 << 17) + 16  # the most that is asked room for: a PDU, and the header of the next
 
 Placed = Callable[[Header, Ticket], None]  # an instance is stored: its header, and the index's ticket
@@ -28,10 +29,23 @@ class Intake:
 
     def __init__(self, spool: Spool, index: IndexQueue, clock: Callable[[], datetime]) -> None:
         self._spool, self._index, self._clock = spool, index, clock
+        self._free: list[memoryview] = []  # memory that instances have been collected in: to ask for it anew costs more than to fill it
 
     def begin(self, command: StoreCommand, placed: Placed, refused: Refused) -> "IncomingInstance":
         """A data set is about to come. placed: is called once it is stored. refused: with the reason why it isn't."""
         return IncomingInstance(command, self._spool, self, placed, refused)
+
+    def lend(self) -> memoryview:
+        """Memory to collect an instance in."""
+        try:
+            return self._free.pop()
+        except IndexError:
+            return memoryview(bytearray(_COLLECTED_BYTES + _BEYOND_BYTES))
+
+    def take_back(self, memory: memoryview) -> None:
+        """It can be lent again."""
+        if len(self._free) < _MOST_FREE:
+            self._free.append(memory)
 
     def store(self, file: ArrivingFile, header: Header, command: StoreCommand) -> Ticket:
         """Complete a written file, and have it indexed.
@@ -64,7 +78,7 @@ class IncomingInstance:
 
     def __init__(self, command: StoreCommand, spool: Spool, intake: Intake, placed: Placed, refused: Refused) -> None:
         self._command, self._spool, self._intake, self._placed, self._refused = command, spool, intake, placed, refused
-        self._collected = memoryview(bytearray(_COLLECTED_BYTES + _BEYOND_BYTES))
+        self._collected = intake.lend()
         self._size = 0  # bytes in `_collected`
         self._written = 0  # bytes of the data set in the file
         self._file: ArrivingFile | None = None
@@ -93,11 +107,15 @@ class IncomingInstance:
                 raise self._trouble
             self._store()
         except Exception as error:  # noqa: BLE001 - one bad instance must not cost its neighbours
-            self.abandon()
             return self._refusal(error)
+        finally:
+            self.abandon()
         return SUCCESS
 
     def abandon(self) -> None:
+        memory, self._collected = self._collected, memoryview(b"")
+        if memory:
+            self._intake.take_back(memory)
         if self._file:
             self._file.discard()
             self._file = None
