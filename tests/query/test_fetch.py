@@ -13,12 +13,14 @@ from pydicom.uid import RLELossless, generate_uid
 from cad_node.app.fetch import Fetched, Wanted, fetch
 from cad_node.app.start import Store, look_into_store
 from cad_node.errors import PacsUnreachable
+from cad_node.query.find import find
 from cad_node.query.holdings import NotThere
 from cad_node.settings import Database, Node, Scp, Settings, Source
 from tests.deliver.peers import unused_port
 from tests.e2e.orthanc import AE_TITLE, MISSING, Orthanc
 from tests.e2e.ports import free_port
 from tests.factory import altered, ct_study, save_study
+from tests.query.archive import peer_at
 from tests.receive.front_door import FrontDoor, opened_front_door
 
 pytestmark = pytest.mark.skipif(bool(MISSING), reason=f"not installed: Debian's {MISSING}")
@@ -66,6 +68,16 @@ def later_series(datasets: Sequence[Dataset]) -> list[Dataset]:
     """Another series of the same study."""
     series = generate_uid()
     return [altered(ds, SeriesInstanceUID=series, SOPInstanceUID=generate_uid()) for ds in datasets]
+
+
+def test_the_pacs_counts_the_instances_of_a_study(hospital: Hospital):
+    study = ct_study(slices=3)
+    uid = hospital.upload(study)
+    peer = peer_at(hospital.orthanc.dicom_port, AE_TITLE)
+
+    (found,) = find(peer, "STUDY", {"StudyInstanceUID": uid, "NumberOfStudyRelatedInstances": ""})
+
+    assert found.NumberOfStudyRelatedInstances == 3
 
 
 @both_ways

@@ -3,7 +3,6 @@
 import socket
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from pydicom.dataset import Dataset
@@ -16,9 +15,6 @@ from cad_node.query.association import QueryFailed, QueryPeer
 from cad_node.query.find import find
 from cad_node.settings import Destination, Source
 from tests.deliver.peers import rude_peer, unused_port
-from tests.e2e.orthanc import AE_TITLE, MISSING, Orthanc
-from tests.e2e.ports import free_port
-from tests.factory import ct_study, save_study
 from tests.query.archive import archive, peer_at
 
 KEYS = {"StudyInstanceUID": "1.2", "NumberOfStudyRelatedInstances": ""}
@@ -149,19 +145,3 @@ def test_a_peer_is_made_of_a_source_or_of_a_destination():
 
     assert QueryPeer.of(source, "CAD_NODE", 30) == QueryPeer("pacs", 104, "PACS", "CAD_NODE", 30, 900)
     assert QueryPeer.of(destination, "CAD_NODE", 30) == QueryPeer("pacs", 104, "PACS", "CAD_OUT", 30, 30)
-
-
-@pytest.mark.skipif(bool(MISSING), reason=f"not installed: Debian's {MISSING}")
-def test_orthanc_counts_the_instances_of_a_study(tmp_path: Path):
-    study = ct_study(slices=3)
-    dicom_port = free_port()
-
-    with Orthanc(tmp_path, free_port(), dicom_port, free_port()) as orthanc:
-        orthanc.upload(save_study(study, tmp_path / "study"))
-        peer = peer_at(dicom_port, AE_TITLE)
-        uid = study[0].StudyInstanceUID
-        (found,) = find(peer, "STUDY", {"StudyInstanceUID": uid, "NumberOfStudyRelatedInstances": ""})
-        instances = find(peer, "IMAGE", {"StudyInstanceUID": uid, "SeriesInstanceUID": study[0].SeriesInstanceUID, "SOPInstanceUID": ""})
-
-    assert found.NumberOfStudyRelatedInstances == 3
-    assert {ds.SOPInstanceUID for ds in instances} == {ds.SOPInstanceUID for ds in study}
