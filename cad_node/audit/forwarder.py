@@ -11,7 +11,7 @@ from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 
-from cad_node.audit.reading import Mark, records_after
+from cad_node.audit.reading import START, Mark, records_after
 from cad_node.audit.record import Record
 from cad_node.log import get_logger
 
@@ -22,11 +22,14 @@ _MARK = "forwarded.json"
 
 
 def read_mark(folder: Path) -> Mark:
-    """How far the log in `folder` was forwarded."""
+    """How far the log in `folder` was forwarded; where that can't be read, all of it is sent once more."""
     try:
         return Mark(**json.loads((folder / _MARK).read_bytes()))
     except FileNotFoundError:
-        return Mark()
+        return START
+    except (ValueError, TypeError):
+        log.error("audit.mark_unreadable", file=_MARK)
+        return START
 
 
 def forwarded_anchor(folder: Path) -> Mapping[int, str]:

@@ -8,7 +8,7 @@ _FACILITY = 10  # security/authorization
 _NOTICE, _WARNING = 5, 4
 _APP_NAME = "cad-node"
 _MESSAGE_ID = "DICOM+RFC3881"
-_CHAIN = "chain@32473"  # the enterprise number that RFC 5612 leaves to whoever has none
+_CHAIN = "chain@32473"  # RFC 5612's enterprise number for examples: this software has none of its own
 _BYTE_ORDER_MARK = "\ufeff"  # says that the text is UTF-8
 
 

@@ -160,7 +160,7 @@ class Trail:
     def _alert(self, event_type: Code, description: str, remote: Remote, outcome: Outcome) -> None:
         """PS3.15 A.5.3.11; a minor failure: the node has guarded itself."""
         participants = [self._local(asks=True), self._remote(remote)]
-        details = {"Alert Description": description.encode()}
+        details = {"Alert Description": description.encode(errors="replace")}
         peer = remote.host or remote.ae_title
         node = ParticipantObject(peer, codes.NODE_ID, remote.ae_title, role=_SECURITY_RESOURCE, details=details)
         self._tell(

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from cad_node.audit.audit_log import file_number, log_files
@@ -33,7 +33,7 @@ class Verified:
     last: Record | None = None
     torn: int = 0
     ends_torn: bool = False
-    broken: Broken | None = field(default=None)
+    broken: Broken | None = None
 
 
 def verify(folder: Path, anchors: Mapping[int, str]) -> Verified:

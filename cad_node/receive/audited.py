@@ -25,7 +25,7 @@ _PENDING = (0xFF00, 0xFF01)  # PS3.4 Table C.4-2
 
 
 class _Retrieve(NamedTuple):
-    """What a C-GET or a C-MOVE is about to send, and to whom."""
+    """What the request that came last has sent, and to whom; a C-FIND sends nothing."""
 
     to: Remote
     instances: Mapping[str, int]  # by Study Instance UID
@@ -67,10 +67,9 @@ class Audited:
             self._trail.instance_refused(_remote(association), str(error))
 
     def retrieved(self, association: Association, chosen: Sequence[HeldResult]) -> None:
-        """A C-GET or a C-MOVE is about to send these."""
+        """The C-GET or C-MOVE that came last is about to send these."""
         with self._lock:
-            before = self._retrieves.get(association)
-            to = before.to if before else _remote(association)
+            to = self._retrieves[association].to
             self._retrieves[association] = _Retrieve(to, Counter(result.study_instance_uid for result in chosen))
 
     def _answer(self, event: Any) -> None:
@@ -92,8 +91,8 @@ class Audited:
         if isinstance(message, C_FIND_RQ | C_GET_RQ | C_MOVE_RQ):
             remote = _remote(event.assoc)
             self._trail.query_received(remote, *_query(event.assoc, message))
+            to = Remote(str(message.command_set.MoveDestination).strip()) if isinstance(message, C_MOVE_RQ) else remote
             with self._lock:
-                to = Remote(str(message.command_set.MoveDestination).strip()) if isinstance(message, C_MOVE_RQ) else remote
                 self._retrieves[event.assoc] = _Retrieve(to, {})
 
     def _send(self, event: Any) -> None:

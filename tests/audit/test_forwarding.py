@@ -217,3 +217,15 @@ def test_a_log_rewritten_after_it_was_sent_is_found(
 
     assert verify(folder, {}).broken is None
     assert verify(folder, forwarded_anchor(folder)).broken.line == 2
+
+
+def test_a_mark_that_can_not_be_read_has_everything_sent_again(
+    audit_log: AuditLog, folder: Path, inbox: Inbox, identity: Identity, authority: Authority
+):
+    append(audit_log, "one")
+    (folder / "forwarded.json").write_text('{"file": "aud')
+
+    with tls_collector(inbox, identity):
+        over_tls(folder, inbox, PeerTls(authorities=authority.file)).forward()
+
+    assert inbox.sequences == [1]

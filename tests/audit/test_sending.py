@@ -5,6 +5,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from cad_node.audit.reading import records_after
 from cad_node.audit.summary import summary
 from cad_node.audit.trail import Trail
@@ -15,6 +17,8 @@ from cad_node.store.deliveries import Deliveries
 from tests.store import arrivals
 from tests.store.test_removals import DAY_S, Node
 from tests.test_sender import queue_deliveries
+
+pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)  # the rows are other tests' matter
 
 SETTINGS = Settings(destinations={"pacs": {"ae_title": "PACS", "host": "pacs.example.org", "port": 104}})
 
