@@ -67,7 +67,7 @@ class Spool:
         locked = self._own.with_name(f".{self._own.name}")  # nobody looks there until it is locked
         for folder in (self._conflicts, locked):
             _make_folder(folder)
-        self._lock = (locked / _LOCK).open("xb")
+        self._lock = os.open(locked / _LOCK, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600)
         fcntl.flock(self._lock, fcntl.LOCK_EX)
         locked.rename(self._own)
         _sync_folder(self._own.parent)
@@ -77,7 +77,7 @@ class Spool:
     def close(self) -> None:
         """Give up this process's folder in arriving/; what lies there is the next one's to take over."""
         os.close(self._own_descriptor)
-        self._lock.close()
+        os.close(self._lock)
 
     def has_room(self, size_bytes: int = 0) -> bool:
         """Whether the free space is above the configured floor, with `size_bytes` more."""

@@ -1,7 +1,6 @@
 """What the tests of the store run in processes of their own, to race them or to kill them."""
 
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from multiprocessing.connection import Connection
 from multiprocessing.synchronize import Barrier
@@ -11,11 +10,12 @@ from sqlalchemy import event
 
 from cad_node.store.database import Database
 from cad_node.store.deliveries import Deliveries
-from cad_node.store.files import Spool, write_durably
+from cad_node.store.files import Spool, sha256_of, write_durably
 from cad_node.store.jobs import Jobs
 from cad_node.store.migrate import upgrade
 from cad_node.store.studies import Studies
 from tests.store.arrivals import LEASE_S, MODEL, NOW, claim, received, results
+from tests.store.placing import place
 
 
 def upgrade_beside_the_others(url: str, _name: str, start: Barrier, out: Connection) -> None:
@@ -76,13 +76,19 @@ def finish_and_hang(url: str, statement: str, out: Connection) -> None:
 
 def place_and_hang(root: Path, sop_uid: str, out: Connection) -> None:
     """Hang in the middle of a file's content."""
+    file = Spool(root, 0).arriving()
+    file.write(b"half of it" * 10_000)
+    out.send(f"half of {sop_uid} is written")
+    time.sleep(600)
 
-    def content() -> Iterator[bytes]:
-        yield b"half of it" * 10_000
-        out.send("half written")
-        time.sleep(600)
 
-    Spool(root, 0).place("1.2.3", "1.2.3.1", sop_uid, content())
+def complete_and_hang(root: Path, content: bytes, out: Connection) -> None:
+    """Hang after a file is complete, before it is placed."""
+    file = Spool(root, 0).arriving()
+    file.write(content)
+    file.complete()
+    out.send("complete")
+    time.sleep(600)
 
 
 def write_and_hang(path: Path, out: Connection) -> None:
@@ -99,18 +105,18 @@ def write_and_hang(path: Path, out: Connection) -> None:
 def place_and_hang_before_the_index(url: str, root: Path, content: bytes, out: Connection) -> None:
     """Place a file and hang at the first statement that would index it."""
     database = Database(url)
-    placed = Spool(root, 0).place("1.2.3", "1.2.3.1", "1.2.3.9.1", content)
+    placed = place(Spool(root, 0), "1.2.3", "1.2.3.1", "1.2.3.9.1", content)
 
     def hang(*_: object) -> None:
         out.send(placed.path)
         time.sleep(600)
 
     event.listen(database.engine, "before_cursor_execute", hang)
-    Studies(database).index(replace(received(1), path=placed.path, sha256=placed.sha256), NOW)
+    Studies(database).index(replace(received(1), path=placed.path, sha256=sha256_of(placed.path)), NOW)
 
 
 def place_many(root: Path, content: str, start: Barrier, out: Connection) -> None:
     """Place the same 50 UIDs as everyone else, with a content of one's own; reports the outcomes."""
     spool = Spool(root, 0)
     start.wait()
-    out.send([spool.place("1.2.3", "1.2.3.1", f"1.2.3.1.{n}", content.encode() * 1000).outcome for n in range(50)])
+    out.send([place(spool, "1.2.3", "1.2.3.1", f"1.2.3.1.{n}", content.encode() * 1000).outcome for n in range(50)])

@@ -1,28 +1,32 @@
-"""A file that was placed by a process killed before it indexed it: acknowledged to nobody, it takes no UID from anybody."""
+"""A file that was placed, and never indexed: it takes no UID from anybody."""
 
+from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from cad_node.store.database import Database
-from cad_node.store.files import Spool
+from cad_node.store.files import Spool, sha256_of
 from cad_node.store.studies import ReceivedInstance, Studies, UidTaken
 from tests.store import children
 from tests.store.arrivals import NOW, after, received
+from tests.store.placing import place
 from tests.store.race import kill_when_it_reports
 
 
 @pytest.fixture
-def spool(database_url: str, tmp_path: Path) -> Spool:
+def spool(database_url: str, tmp_path: Path) -> Iterator[Spool]:
     """A spool with an orphan in it."""
     kill_when_it_reports(children.place_and_hang_before_the_index, database_url, tmp_path, b"orphan")
-    return Spool(tmp_path, 0)
+    with closing(Spool(tmp_path, 0)) as opened:
+        yield opened
 
 
 def placed(spool: Spool, content: bytes) -> ReceivedInstance:
-    file = spool.place("1.2.3", "1.2.3.1", "1.2.3.9.1", content)
-    return replace(received(1), path=file.path, sha256=file.sha256)
+    file = place(spool, "1.2.3", "1.2.3.1", "1.2.3.9.1", content)
+    return replace(received(1), path=file.path, sha256=sha256_of(file.path))
 
 
 def test_another_content_than_a_killed_process_placed_is_taken_and_can_be_read(database: Database, spool: Spool):
