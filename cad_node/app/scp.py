@@ -1,7 +1,7 @@
 """The receiving process: the listener, and the settling of complete studies into jobs."""
 
 import threading
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 
 from cad_node.app.audit import audited
 from cad_node.app.commitment import storage_commitment
@@ -45,6 +45,7 @@ def run_scp(settings: Settings, stop: threading.Event) -> None:
         return bool(settled)
 
     with (
+        closing(spool),
         audited(settings, "scp") as trail,
         IndexQueue(spool, store.studies) as index,
         storage_commitment(settings, store, stop) as commitment,
