@@ -7,6 +7,7 @@ Here the timeout is for each PDU.
 
 import socket
 import struct
+import time
 from collections import deque
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -44,6 +45,7 @@ MAX_CONTEXTS = 128  # odd IDs from 1 to 255, PS3.8 9.3.2.2
 _ASSOCIATE_AC, _ASSOCIATE_RJ, _DATA, _RELEASE_RQ, _RELEASE_RP, _ABORT = 2, 3, 4, 5, 6, 7  # PDU types, PS3.8 9.3.1
 _LARGEST_SENT = 131_072  # bytes of a P-DATA-TF PDU, where the peer has no limit
 _LARGEST_READ = 1_048_576  # bytes of a PDU that answers us; whatever sends more doesn't speak DICOM
+_MOST_HEARD = 2 * _LARGEST_READ  # bytes until what we wait for has come: an end to a peer that talks without one
 _UNSENT_BYTES = 262_144
 # DCMTK's receivers write a response in two pieces and hold the second until the first is acknowledged: 40 ms a file without this.
 _QUICKACK = getattr(socket, "TCP_QUICKACK", socket.TCP_NODELAY)  # Linux has it; elsewhere the option that is set anyway
@@ -75,6 +77,7 @@ class Association:
         """Connect and negotiate; scp_of: SOP classes of which we are the SCP. Raises PacsUnreachable, or AssociationRejected."""
         self._peer = peer
         self._message_id = 0
+        self._heard_bytes = 0  # since we last heard what we waited for
         self._fragments: deque[tuple[int, int, bytes]] = deque()  # received, not yet part of a message
         self._requests: deque[Message] = deque()  # of the peer, that came before its answer to ours
         with _translated(peer, "can't be reached"):
@@ -121,6 +124,7 @@ class Association:
             if message.is_request:
                 self._requests.append(message)
         self._socket.settimeout(self._peer.timeout_s)
+        self._heard_bytes = 0
         return self._requests.popleft()
 
     def answer_event_report(self, request: Message, status: int) -> None:
@@ -182,6 +186,7 @@ class Association:
             answered = response.number(MESSAGE_ID_ANSWERED)
             if answered != self._message_id:
                 raise ValueError(f"message {answered} answered, {self._message_id} sent")
+            self._heard_bytes = 0
             return response.number(STATUS)
 
     def _read_message(self) -> Message:
@@ -219,16 +224,21 @@ class Association:
         pdu_type, length = struct.unpack(">BxL", header)
         if length > _LARGEST_READ:
             raise PacsUnreachable(f"{self._peer} sends a PDU of {length} bytes; is it a DICOM port?")
+        self._heard_bytes += 6 + length
+        if self._heard_bytes > _MOST_HEARD:
+            raise PacsUnreachable(f"{self._peer} sends {self._heard_bytes} bytes, and not what it was asked for")
         pdu = header + self._read(length)
         if pdu_type == _ABORT:
             raise PacsUnreachable(f"{self._peer} aborted the association")
         return pdu_type, pdu
 
     def _read(self, length: int) -> bytes:
-        received = bytearray()
+        received, deadline = bytearray(), time.monotonic() + (self._socket.gettimeout() or float("inf"))
         while len(received) < length:
             with _translated(self._peer, "was lost while waiting for its answer"):
                 self._socket.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)  # spent by each read
+                if time.monotonic() > deadline:  # the socket's own timeout starts anew with each byte
+                    raise TimeoutError
                 chunk = self._socket.recv(length - len(received))
             if not chunk:
                 raise PacsUnreachable(f"{self._peer} closed the connection")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from cad_node.deliver.messages import COMMAND, STATUS, command_elements, fragments
 from tests.fuzz.conversations import SERIES, STUDY, good_conversation
+from tests.receive.front_door import wait_until
 
 HANGS_AFTER_S = 30  # a watchdog, not a measure: the listener's own timeouts are 5 s
 _RELEASED = b"\6\0\0\0\0\4\0\0\0\0"  # A-RELEASE-RP
@@ -39,19 +40,21 @@ class Door:
             return early + b"".join(_heard(connection))
 
     def check_acknowledged(self, answer: bytes) -> int:
-        """Whatever was answered with success is stored; how many instances."""
+        """Whatever was answered with success is stored, and has its name before long; how many instances."""
         stored = [
             command[_SOP_INSTANCE].rstrip(b"\0").decode()
             for command in commands(answer)
             if number(command, _FIELD) == _STORE_ANSWER and number(command, STATUS) == 0
         ]
         for uid in stored:
-            assert "/" not in uid
-            assert self.file(uid).is_file() or list(self.folder.rglob(f"{uid}.dcm")), f"{uid} is acknowledged, but not stored"
+            self._check_stored(uid)
         return len(stored)
 
-    def file(self, sop_instance_uid: str) -> Path:
-        return self.folder / "spool" / "instances" / STUDY / SERIES / f"{sop_instance_uid}.dcm"
+    def _check_stored(self, sop_instance_uid: str) -> None:
+        assert "/" not in sop_instance_uid
+        instances = self.folder / "spool" / "instances"
+        usual = instances / STUDY / SERIES / f"{sop_instance_uid}.dcm"  # mutations change the study too
+        wait_until(lambda: usual.is_file() or any(instances.rglob(usual.name)), HANGS_AFTER_S)
 
     def check_serves(self) -> None:
         """C-ECHO is answered and a good instance taken."""
@@ -60,7 +63,7 @@ class Door:
         answers = list(commands(self.tell(b"".join(good_conversation(uid, 4096)), patience_s=HANGS_AFTER_S)))
         assert [number(command, _FIELD) for command in answers] == [_ECHO_ANSWER, _STORE_ANSWER]
         assert [number(command, STATUS) for command in answers] == [0, 0]
-        assert self.file(uid).is_file()
+        self._check_stored(uid)
 
     def memory_mb(self) -> float:
         """The most it has had."""

@@ -53,9 +53,9 @@ def targets() -> list[Target]:
         Target("datasets", _check_dataset, selected, DATASET_TOKENS),
         Target("same_as_pydicom", _check_against_pydicom, selected, DATASET_TOKENS),
         Target("uids", _check_uids, _UIDS, (b".", b"..", b"/", b"../", b"\\0", b"\n", b"0", b"\xc3\xb2", b"\xd9\xa1")),
-        Target("association_answers", _check_association_answer, _answers(), PDU_TOKENS),
-        Target("answers", _check_answer, _command_pdus(), PDU_TOKENS),
-        Target("requests", _check_request, [pdu[12:] for pdu in _command_pdus()], PDU_TOKENS),
+        Target("association_answers", _check_association_answer, answers(), PDU_TOKENS),
+        Target("answers", _check_answer, command_pdus(), PDU_TOKENS),
+        Target("requests", _check_request, [pdu[12:] for pdu in command_pdus()], PDU_TOKENS),
     ]
 
 
@@ -234,7 +234,7 @@ def _check_request(command_set: bytes) -> bool:
     return True
 
 
-def _answers() -> list[bytes]:
+def answers() -> list[bytes]:
     """An A-ASSOCIATE-AC with everything in it, PS3.8 9.3.3, and an A-ASSOCIATE-RJ, 9.3.4."""
     contexts = b"".join(_item(0x21, bytes([number, 0, 0, 0]) + _item(0x40, ExplicitVRLittleEndian.encode())) for number in (1, 3))
     role = struct.pack(">H", 17) + b"1.2.840.10008.1.1" + b"\1\1"
@@ -248,7 +248,7 @@ def _item(kind: int, content: bytes) -> bytes:
     return struct.pack(">BxH", kind, len(content)) + content
 
 
-def _command_pdus() -> list[bytes]:
+def command_pdus() -> list[bytes]:
     echo, store = c_echo_request(Verification, 1), c_store_request(CTImageStorage, "1.2.3", 2)
     request = read_request(store)
     assert request is not None
