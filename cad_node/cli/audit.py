@@ -91,13 +91,13 @@ def list_records(
 def print_summaries(console: Console, rows: "Sequence[Summary]") -> None:
     """The table, and below it what was said of the records that have a description: a sentence fits no column."""
     more = console.width >= WIDE
-    columns: list[str | Column] = [number("no."), narrow("when"), narrow("event"), narrow("peer"), Column("what", overflow="fold")]
+    columns: list[str | Column] = [number("no."), narrow("when"), narrow("event"), narrow("who"), Column("what", overflow="fold")]
     shown = table("Audit trail", *columns, *((narrow("outcome"), narrow("process")) if more else ()))
     for row in rows:
         event = (row.event_type or row.event).removeprefix("DICOM ")
-        peer = f"{row.peer} at {row.peer_host}" if more and row.peer_host else row.peer
+        who = (f"{row.peer} at {row.peer_host}" if more and row.peer_host else row.peer) or row.process
         what = short_uid(row.object_id, console.width) + (f" ({row.instances})" if row.instances else "")
-        add(shown, row.sequence, row.time, event, peer, what, *((row.outcome, row.process) if more else ()))
+        add(shown, row.sequence, row.time, event, who, what, *((row.outcome, row.process) if more else ()))
     console.print(shown)
     said = [(f"no. {row.sequence}", _said(row)) for row in rows if row.description or row.after_torn_line]
     if said:
