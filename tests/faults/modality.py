@@ -27,10 +27,10 @@ class Modality:
     statuses: set[int] = field(default_factory=set)
 
     @contextmanager
-    def sending(self) -> Iterator[None]:
-        """Goes on while the block lasts, and until the last study is acknowledged."""
+    def sending(self, *, once: bool = False) -> Iterator[None]:
+        """Goes on while the block lasts, and until the last study is acknowledged; once: until an association breaks."""
         stop = threading.Event()
-        thread = threading.Thread(target=self._run, args=[stop], name="modality", daemon=True)
+        thread = threading.Thread(target=self._run, args=[stop, once], name="modality", daemon=True)
         thread.start()
         try:
             yield
@@ -62,11 +62,14 @@ class Modality:
             self.acknowledged[ds.SOPInstanceUID] = ds
         time.sleep(self.pause_s)
 
-    def _run(self, stop: threading.Event) -> None:
+    def _run(self, stop: threading.Event, once: bool) -> None:
         while not stop.is_set():
             study = ct_study(slices=self.slices)
             self.studies.append(study)
-            self.send(study)
+            if not once:
+                self.send(study)
+            elif not self.try_once(study):
+                return
 
 
 def assert_nothing_acknowledged_is_lost(node: Node, *modalities: Modality) -> None:
