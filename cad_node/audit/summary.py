@@ -43,7 +43,7 @@ def summary(record: Record) -> Summary:
         event=_meaning(event, "EventID"),
         event_type=_meaning(event, "EventTypeCode"),
         outcome=_OUTCOMES.get(event.get("EventOutcomeIndicator", ""), ""),
-        process=ours.get("UserName", "") if (ours := _participant(root, is_ours=True)) is not None else "",
+        process=ours.get("UserName", "").removeprefix(PROCESS_PREFIX) if (ours := _participant(root, is_ours=True)) is not None else "",
         peer=theirs.get("UserID", "") if (theirs := _participant(root, is_ours=False)) is not None else "",
         peer_host=theirs.get("NetworkAccessPointID", "") if theirs is not None else "",
         object_id=item.get("ParticipantObjectID", "") if (item := root.find("ParticipantObjectIdentification")) is not None else "",

@@ -65,8 +65,8 @@ def test_the_listener_tells_its_start_what_it_was_sent_and_its_stop(tmp_path: Pa
         assert stopped(scp)
 
     assert [(row.event_type or row.event, row.process, row.peer, row.instances) for row in told(config)] == [
-        ("Application Start", "cad-node scp", "", 0),
-        ("Node Authentication", "cad-node scp", "CT", 0),
-        ("DICOM Instances Transferred", "cad-node scp", "CT", 1),
-        ("Application Stop", "cad-node scp", "", 0),
+        ("Application Start", "scp", "", 0),
+        ("Node Authentication", "scp", "CT", 0),
+        ("DICOM Instances Transferred", "scp", "CT", 1),
+        ("Application Stop", "scp", "", 0),
     ]

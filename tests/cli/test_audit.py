@@ -82,14 +82,14 @@ def test_the_list_is_narrowed_to_an_event_and_a_number(cad_node: CadNode, settin
     rows = cad_node("audit", "list", "--event", "application activity", "--limit", 1, "--json").document
 
     (row,) = rows
-    assert (row["sequence"], row["event_type"], row["process"]) == (4, "Application Stop", "cad-node scp")
+    assert (row["sequence"], row["event_type"], row["process"]) == (4, "Application Stop", "scp")
 
 
 def test_a_transfer_is_listed_with_study_instances_and_peer(cad_node: CadNode, settings: Settings):
     (row,) = json.loads(cad_node("audit", "list", "--event", "DICOM Instances Transferred", "--json").out)
 
     assert (row["object_id"], row["instances"]) == (STUDY, 300)
-    assert (row["peer"], row["peer_host"], row["process"]) == ("CT[1]", "10.1.2.3", "cad-node scp")
+    assert (row["peer"], row["peer_host"], row["process"]) == ("CT[1]", "10.1.2.3", "scp")
 
 
 def test_a_node_that_never_ran_has_no_log(cad_node: CadNode):
