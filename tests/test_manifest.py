@@ -183,6 +183,22 @@ def test_a_series_outside_the_manifest_is_refused_with_the_reason(candidate, phr
     assert phrase in reason
 
 
+@pytest.mark.parametrize(
+    ("candidate", "stays_refused"),
+    [
+        (series(modality="MR", sop_class_uid=MR), True),
+        (series(BodyPartExamined="HEAD"), True),
+        (series(ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"]), True),
+        (series(ImageOrientationPatient=[1, 0, 0, 0, 0, -1]), True),
+        (series(count=3), False),
+        (stack(gap_mm=10.0), False),
+        (series(), False),
+    ],
+)
+def test_more_images_can_mend_a_series_that_is_too_short_or_too_sparse_but_not_one_of_another_kind(candidate, stays_refused):
+    assert bool(manifest().refuses_kind(candidate)) is stays_refused
+
+
 @pytest.mark.parametrize("body_part", ["CHEST", "chest", "", None])
 def test_a_chest_or_an_unnamed_body_part_is_taken(body_part):
     assert manifest().accepts_series(series(BodyPartExamined=body_part)) == ""

@@ -19,7 +19,7 @@ def add_job(store: Store, *, refusal: tuple[str, str] | None = None) -> int:
     uid, *image = generate_uid(), generate_uid(), generate_uid()
     received = ReceivedInstance(uid, *image, CTImageStorage, ExplicitVRLittleEndian, "CT", Path("image.dcm"), "0" * 64, {}, is_result=False)
     store.studies.index(received, T0)
-    job = NewJob(*MODEL, image[0], 0, *(refusal or (None, "")))
+    job = NewJob(*MODEL, image[0], 0, *(refusal or (None, "")), evidence="association end")
     (evidence,) = store.studies.receiving()
     assert store.studies.settle(uid, evidence.revision, [job], T0, last_instance_at=evidence.last_instance_at)
     return store.jobs.list()[0].id

@@ -67,6 +67,15 @@ def test_a_job_as_text_tells_its_moves_and_deliveries(cad_node: CadNode, store: 
     assert "pacs seg pending, attempt 0" in shown
 
 
+def test_a_job_tells_by_which_evidence_it_was_made(cad_node: CadNode, store: Store):
+    job_id = add_job(store)
+
+    text, document = cad_node("jobs", "show", job_id).out, cad_node("jobs", "show", job_id, "--json").document
+
+    assert "evidence association end" in " ".join(text.split())
+    assert document["summary"]["evidence"] == "association end"
+
+
 def test_a_job_that_is_not_there_is_an_error_in_one_line(cad_node: CadNode, store: Store):
     for verb in (["show", 99], ["retry", 99], ["cancel", 99], ["priority", 99, 1]):
         ended = cad_node("jobs", *verb)
