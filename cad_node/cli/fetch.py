@@ -2,7 +2,7 @@
 
 import signal
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from cad_node.cli.context import EX_FAILED, AsJson, console, existing_store, print_json, settings
 from cad_node.cli.peer import named_peer
 from cad_node.cli.tables import add, narrow, number, short_uid, table
+from cad_node.errors import CadNodeError
 from cad_node.settings import Source
 
 if TYPE_CHECKING:
@@ -62,14 +63,27 @@ def fetch(
     stop = _stop_on_interrupt()
     with _Bars(is_hidden=as_json) as bars:
         wanted = Wanted(study, tuple(series or ()), missing, priors)
-        fetched = list(fetch_from(from_there, read, store, wanted, progress=bars.advance, stop=stop))
+        fetched, error = _collected(fetch_from(from_there, read, store, wanted, progress=bars.advance, stop=stop))
     if as_json:
         print_json([_document(item) for item in fetched])
-    else:
+    elif fetched:
         _print(fetched, source)
+    if error:
+        raise error
     if stop.is_set():
         raise typer.Exit(_EX_INTERRUPTED)
     raise typer.Exit(0 if all(item.is_complete for item in fetched) else EX_FAILED)
+
+
+def _collected(fetched: "Iterable[Fetched]") -> "tuple[list[Fetched], CadNodeError | None]":
+    """What was fetched before it went wrong, if it did: the table is shown all the same."""
+    items = []
+    try:
+        for item in fetched:
+            items.append(item)  # noqa: PERF402 - a list comprehension would keep none
+    except CadNodeError as error:
+        return items, error
+    return items, None
 
 
 def _stop_on_interrupt() -> threading.Event:

@@ -1,6 +1,7 @@
 """Whether a value is what a query asks for: attribute matching, PS3.4 C.2.2.2."""
 
 import re
+from fnmatch import translate
 
 from pydicom.dataelem import DataElement
 
@@ -36,8 +37,9 @@ def _is_match(vr: str, wanted: str, value: str) -> bool:
         return _number(wanted) == _number(value)
     if vr == "PN":
         wanted, value = _name(wanted), _name(value)
+    # A shell's pattern, but for its brackets; translated so that many asterisks take no more time than few.
     if vr in _WILD_VRS and ("*" in wanted or "?" in wanted):
-        return re.fullmatch(_pattern(wanted), value, re.DOTALL) is not None
+        return re.match(translate(wanted.replace("[", "[[]")), value) is not None
     return wanted == value
 
 
@@ -68,7 +70,3 @@ def _number(text: str) -> float | str:
 def _name(text: str) -> str:
     """Without empty components at the end, PS3.5 6.2.1; in one case, which PS3.4 C.2.2.2.1 allows."""
     return re.sub(r"\^+(?==|$)", "", text).rstrip("=").casefold()
-
-
-def _pattern(wanted: str) -> str:
-    return "".join({"*": ".*", "?": "."}.get(character) or re.escape(character) for character in wanted)

@@ -134,7 +134,7 @@ class Query:
             held = entity.element(keyword)
             setattr(ds, keyword, None if held is None else _text_of_names(held))
         ds.QueryRetrieveLevel = level
-        ds.RetrieveAETitle = self._ae_title
+        ds.RetrieveAETitle, ds.InstanceAvailability = self._ae_title, "ONLINE"
         ds.SpecificCharacterSet = "ISO_IR 192"  # UTF-8 holds whatever the headers do
         return ds
 

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
-from pydicom.tag import Tag
 
 from cad_node.errors import CadNodeError
 from cad_node.receive.matching import texts_of
@@ -78,7 +77,7 @@ def _wanted(identifier: Dataset, level: str, top: str, *, is_exact: bool) -> Wan
 
 def _values(identifier: Dataset, keyword: str) -> Sequence[str]:
     """Of a unique key; none where it asks for all, as an empty value and a * do."""
-    texts = [text for text in texts_of(identifier[keyword]) if text] if Tag(keyword) in identifier else []
+    texts = [text for text in texts_of(identifier[keyword]) if text] if keyword in identifier else []
     return () if "*" in texts else texts
 
 

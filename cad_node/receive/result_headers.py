@@ -113,11 +113,17 @@ def of_patients(results: Sequence[HeldResult], patient_ids: Sequence[str]) -> li
 
 def _read_all(results: Iterable[HeldResult]) -> Iterator[tuple[HeldResult, Dataset]]:
     for result in results:
-        try:
-            with result.path.open("rb") as file:
-                yield result, read_partial(file, stop_when=_is_behind, specific_tags=_READ)
-        except Exception as error:  # noqa: BLE001 - pydicom raises anything on a broken file, which costs only its own answer
-            log.warning("result.unreadable", sop_instance_uid=result.sop_instance_uid, error=type(error).__name__)
+        if header := _read(result):
+            yield result, header
+
+
+def _read(result: HeldResult) -> Dataset | None:
+    try:
+        with result.path.open("rb") as file:
+            return read_partial(file, stop_when=_is_behind, specific_tags=_READ)
+    except Exception as error:  # noqa: BLE001 - pydicom raises anything on a broken file, which costs only its own answer
+        log.warning("result.unreadable", sop_instance_uid=result.sop_instance_uid, error=type(error).__name__)
+        return None
 
 
 def _is_behind(tag: BaseTag, _vr: str | None, _length: int) -> bool:

@@ -1,6 +1,7 @@
 """C-FIND over the node's own results: what is found, what is answered, what is refused."""
 
 import os
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -153,6 +154,7 @@ def test_a_query_is_cancelled(tmp_path: Path, fast: bool):
 
         first, _ = next(responses)
         association.send_c_cancel(5, query_model=STUDY_ROOT)
+        time.sleep(0.3)  # it goes out in a thread of its own
         waits.write_bytes(b"")
         statuses = [status.Status for status, _ in responses]
         association.release()
