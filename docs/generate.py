@@ -8,10 +8,11 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_origin
 
 import measurement_parts
 from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 from pydicom.uid import UID
 
 from cad_node.deliver.statuses import outcome_of
@@ -19,7 +20,7 @@ from cad_node.implementation import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VER
 from cad_node.lifecycle import DELIVERY_MOVES, JOB_MOVES, STUDY_MOVES
 from cad_node.receive.presentation import STORAGE_CLASSES, TRANSFER_SYNTAXES
 from cad_node.receive.statuses import STORE_STATUSES, SUCCESS
-from cad_node.settings import Destination, Settings, Source
+from cad_node.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -35,22 +36,36 @@ def diagram(moves: Mapping[tuple[StrEnum, str], StrEnum]) -> str:
     return f"```mermaid\nstateDiagram-v2\n{arrows}\n```"
 
 
-_NAMED_SECTIONS: Mapping[str, type[BaseModel]] = {"destinations": Destination, "sources": Source}
-
-
 def settings_tables() -> str:
-    return "\n\n".join(_section(name, field.annotation) for name, field in Settings.model_fields.items())
+    return "\n\n".join(part for name, field in Settings.model_fields.items() for part in _section_parts((name,), field))
 
 
-def _section(name: str, annotation: Any) -> str:
-    model: type[BaseModel] = _NAMED_SECTIONS.get(name, annotation)
-    title = f"[{name}.NAME]" if name in _NAMED_SECTIONS else f"[{name}]"
-    prefix = f"{name.upper()}__NAME" if name in _NAMED_SECTIONS else name.upper()
+def _section_parts(path: tuple[str, ...], held_by: FieldInfo) -> Iterable[str]:
+    """Title, what is said of it, and table of the section at `path`, then those of the sections in it."""
+    model = _section_in(held_by)
+    assert model
+    if get_origin(held_by.annotation) is dict:
+        path = (*path, "NAME")
+    variable = "CAD_NODE_" + "__".join(path).upper()
+    fields = model.model_fields.items()
+    yield f"## [{'.'.join(path)}]"
+    if held_by.description:
+        yield held_by.description
     rows = [
-        (f"`{key}`", f"`CAD_NODE_{prefix}__{key.upper()}`", _default(name, key, field), field.description or "")
-        for key, field in model.model_fields.items()
+        (f"`{key}`", f"`{variable}__{key.upper()}`", _default(path[0], key, field), field.description or "")
+        for key, field in fields
+        if not _section_in(field)
     ]
-    return f"## {title}\n\n{table(('key', 'variable', 'default', 'meaning'), rows)}"
+    yield table(("key", "variable", "default", "meaning"), rows)
+    for key, field in fields:
+        if _section_in(field):
+            yield from _section_parts((*path, key), field)
+
+
+def _section_in(field: FieldInfo) -> type[BaseModel] | None:
+    """The section that a key holds, or may hold, or holds by name."""
+    held = [field.annotation, *get_args(field.annotation)]
+    return next((part for part in held if isinstance(part, type) and issubclass(part, BaseModel)), None)
 
 
 def _default(section: str, key: str, field: Any) -> str:

@@ -20,6 +20,7 @@ from cad_node.query.confirmation import ByFind
 from cad_node.receive.audited import Audited
 from cad_node.sender import Sender
 from cad_node.settings import Destination, Settings
+from cad_node.tls import TlsContext
 
 
 def run_sender(settings: Settings, stop: threading.Event) -> None:
@@ -60,6 +61,6 @@ def _way(to: Destination, ae_title: str, timeout_s: float, watchers: Sequence[Ha
         case "find":
             return ByFind(QueryPeer.of(to.confirming, ae_title, timeout_s, watchers))
         case "qido":
-            return ByQido(to.qido_url, timeout_s)
+            return ByQido(to.qido_url, timeout_s, TlsContext(to.tls) if to.tls else None)
         case "none":
             return None

@@ -24,12 +24,18 @@ def check() -> None:
 
     They come from the file that --config or CAD_NODE_CONFIG names, and from variables like CAD_NODE_SCP__PORT, which win.
 
+    Certificates and keys are read as well, and what is wrong with one is said.
+
     docs/configuration.md explains every key. The database's password isn't printed.
     """
+    from cad_node.tls import TlsContext
+
     read = settings()
     print_json(read.model_dump(mode="json", exclude={"database"}) | {"database": {"kind": read.database_url.partition(":")[0]}})
     if not read.destinations:
         typer.echo("note: no [destinations.NAME] is set, results will stay on this node", err=True)
+    for tls in read.every_tls():
+        TlsContext(tls).current()
 
 
 @db.command("upgrade", epilog="Example: cad-node --config /etc/cad_node.toml db upgrade")

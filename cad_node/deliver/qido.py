@@ -12,6 +12,8 @@ from typing import Any
 from cad_node.commitment import Reference
 from cad_node.confirmation import Answer, Located, NotAnswered
 from cad_node.errors import PacsUnreachable
+from cad_node.tls import TlsContext
+from cad_node.tls_files import UnusableTlsFile
 
 _SOP_CLASS, _SOP_INSTANCE = "00080016", "00080018"
 _LARGEST_ANSWER = 1 << 20  # bytes: one instance is asked for
@@ -23,6 +25,7 @@ class ByQido:
 
     url: str  # of the DICOMweb service, http or https
     timeout_s: float
+    tls: TlsContext | None = None  # for an https URL; else the system's authorities are trusted
 
     def ask(self, transaction_uid: str, instances: Sequence[Located]) -> Answer:  # noqa: ARG002 - QIDO-RS has no transactions
         held = {instance.reference for instance in instances if instance.reference in self._found(instance)}
@@ -45,11 +48,14 @@ class ByQido:
         """The body; empty where nothing matches."""
         request = urllib.request.Request(url, headers={"Accept": "application/dicom+json"})  # noqa: S310 - http or https, by settings
         try:
-            with urllib.request.urlopen(request, timeout=self.timeout_s) as response:  # noqa: S310 - as above
+            context = self.tls.current() if self.tls else None
+            with urllib.request.urlopen(request, timeout=self.timeout_s, context=context) as response:  # noqa: S310 - as above
                 return b"" if response.status == HTTPStatus.NO_CONTENT else bytes(response.read(_LARGEST_ANSWER))
         except urllib.error.HTTPError as exc:
             exc.close()
             raise NotAnswered(f"{self.url} answers a query with {exc.code} {exc.reason}") from exc
+        except UnusableTlsFile as exc:
+            raise PacsUnreachable(f"{self.url} can't be called over TLS: {exc}") from exc
         except OSError as exc:
             raise PacsUnreachable(f"{self.url} can't be reached: {getattr(exc, 'reason', None) or exc}") from exc
 

@@ -16,6 +16,16 @@ def test_the_settings_are_printed_as_they_will_be_used(cad_node: CadNode, config
     assert (checked.document["scp"]["port"], checked.document["node"]["ae_title"]) == (4104, "FROM_VARIABLE")
 
 
+def test_a_certificate_that_cannot_be_used_is_an_error_in_one_line(cad_node: CadNode, config: Path, tmp_path: Path):
+    with config.open("a") as file:
+        file.write(f'[scp.tls]\ncertificate = "{tmp_path}/node.pem"\nkey = "{tmp_path}/key.pem"\nclient_certificates = "none"\n')
+
+    checked = cad_node("config", "check")
+
+    assert checked.status != 0
+    assert f"error: certificate {tmp_path}/node.pem: No such file or directory; name a PEM file that this process may read\n" in checked.err
+
+
 def test_a_node_without_destination_is_told_that_results_stay(cad_node: CadNode):
     checked = cad_node("config", "check")
 

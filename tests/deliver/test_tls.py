@@ -1,22 +1,28 @@
 """Deliveries over TLS: to DCMTK, to Orthanc, and to peers that can't be trusted or don't trust us."""
 
 import shutil
+import ssl
 import subprocess
 import time
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Event
+from threading import Event, Thread
 
 import pytest
 from pydicom import dcmread
 
+from cad_node.commitment import Reference
+from cad_node.confirmation import Located
 from cad_node.deliver.cstore import CStore
 from cad_node.deliver.echo import echo
+from cad_node.deliver.qido import ByQido
 from cad_node.errors import PacsUnreachable
 from cad_node.query.retrieve import Request, move
 from cad_node.receive.query import Query
-from cad_node.settings import Destination, PeerTls
+from cad_node.settings import Destination, ListenerTls, PeerTls
 from cad_node.store.held import Held
+from cad_node.tls import TlsContext
 from tests.certificates import Authority, Identity, new_key, put
 from tests.deliver.peers import rude_peer, unused_port
 from tests.e2e.orthanc import MISSING, Orthanc
@@ -24,6 +30,8 @@ from tests.factory import ct_study, save_study
 from tests.query.archive import peer_at
 from tests.receive.front_door import opened_front_door
 from tests.receive.made_results import make_results
+
+LOOKED_FOR = Located("1.2", "1.2.3", Reference("1.2.840.10008.5.1.4.1.1.2", "1.2.3.4"))
 
 needs_dcmtk = pytest.mark.skipif(not shutil.which("storescp"), reason="DCMTK's storescp isn't installed")
 
@@ -143,6 +151,41 @@ def test_a_new_certificate_of_ours_serves_the_next_association(storescp, authori
     assert (missing.delivered, missing.retryable) == (False, True)
     assert f"{own.certificate}: No such file or directory" in missing.reason
     assert next(sender.send(files)).delivered
+
+
+def test_an_https_service_of_a_foreign_authority_is_not_asked(authority, pacs_identity, tmp_path):
+    elsewhere = Authority(tmp_path / "elsewhere", "Elsewhere")
+    listener = ListenerTls(certificate=pacs_identity.certificate, key=pacs_identity.key, client_certificates="none")
+
+    with qido_service(TlsContext(listener).current()) as port:
+        ways = [ByQido(f"https://localhost:{port}", 5, TlsContext(PeerTls(authorities=trusted.file))) for trusted in (authority, elsewhere)]
+
+        assert not ways[0].ask("1.2", [LOOKED_FOR]).committed
+        with pytest.raises(PacsUnreachable, match="CERTIFICATE_VERIFY_FAILED"):
+            ways[1].ask("1.2", [LOOKED_FOR])
+
+
+@contextmanager
+def qido_service(context: ssl.SSLContext):
+    """Finds nothing, PS3.18 8.3.3."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield server.server_port
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 @needs_dcmtk
