@@ -1,11 +1,11 @@
 # cad_node: `make demo` and `make test` need nothing but this checkout on Debian or Ubuntu with Python 3.11 or newer.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-quick check format bench bench-measurement bench-candidates model docs clean system-packages
+.PHONY: help demo test test-quick fuzz check format bench bench-measurement bench-candidates model docs clean system-packages
 
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
-INPUTS := pyproject.toml constraints.txt
+REQUIREMENTS := pyproject.toml constraints.txt
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +36,10 @@ docs: .venv/.development ## Write the generated parts of the documents anew
 bench: .venv/.development ## Where the time of one study goes; STUDY=DIR takes your own
 	$(BIN)/python benchmarks/study.py $(if $(STUDY),--study $(STUDY)) --json build/bench-study.json
 
+fuzz: .venv/.development ## Mutated bytes at the front door: INPUTS=1000000 (SEED=1); GUIDED=1 has atheris lead the mutations
+	$(if $(GUIDED),$(PIP) -e '.[fuzz]')
+	$(BIN)/python -m tests.fuzz.run --inputs $(or $(INPUTS),1000000) --seed $(or $(SEED),1) $(if $(GUIDED),--guided)
+
 model: .venv/.development ## Make a model again from its data: MODEL=lung_nodule_ct DATA=DIR VERSION=2.0.1 (SEED=1, DEVICE=cpu)
 	$(BIN)/cad-node train $(MODEL) --data $(DATA) --seed $(or $(SEED),1) --device $(or $(DEVICE),cpu) --resume
 	$(BIN)/cad-node evaluate $(MODEL) --data $(DATA)
@@ -57,12 +61,12 @@ system-packages:
 .venv/bin/python:
 	@PYTHON=$(PYTHON) .ci/venv
 
-.venv/.serving: .venv/bin/python $(INPUTS)
+.venv/.serving: .venv/bin/python $(REQUIREMENTS)
 	@echo "installing the server (a few minutes the first time)"
 	$(PIP) -e '.[cpu]'
 	@touch $@
 
-.venv/.development: .venv/bin/python $(INPUTS)
+.venv/.development: .venv/bin/python $(REQUIREMENTS)
 	@echo "installing the server and what its tests need (several minutes the first time)"
 	$(PIP) -e '.[cpu,train,dev]'
 	@touch $@ .venv/.serving
