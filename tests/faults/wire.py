@@ -37,7 +37,7 @@ class Wire:
 
     def ask(self) -> Pdu:
         """An association for CT images. Returns the answer. Raises OSError."""
-        self._socket.sendall(_request())
+        self._socket.sendall(request_pdu())
         return self._receive()
 
     def store(self, ds: Dataset) -> int:
@@ -46,7 +46,7 @@ class Wire:
         answer = self._receive()
         if answer.kind != DATA:
             raise Broken(f"PDU of type {answer.kind}")
-        return _element(answer.body[6:], 0x0900)
+        return status_of(answer.body)
 
     def send_half(self, ds: Dataset) -> None:
         """A C-STORE request that never ends."""
@@ -75,6 +75,21 @@ class Wire:
         return read
 
 
+def request_pdu() -> bytes:
+    """An A-ASSOCIATE-RQ for CT images in Explicit VR Little Endian."""
+    context = build_context(CTImageStorage, ExplicitVRLittleEndian)
+    context.context_id = 1
+    implementation = ImplementationClassUIDNotification()
+    implementation.implementation_class_uid = "1.2.3.4"
+    length = MaximumLengthNotification()
+    request = A_ASSOCIATE()
+    request.application_context_name = "1.2.840.10008.3.1.1.1"
+    request.calling_ae_title, request.called_ae_title = "MODALITY", "CAD_NODE"
+    request.presentation_context_definition_list = [context]
+    request.user_information = [length, implementation]
+    return A_ASSOCIATE_RQ(request).encode()
+
+
 def store_pdus(ds: Dataset) -> bytes:
     """A C-STORE request and its data set, PS3.7 9.3.1.1."""
     uids = {0x0002: ds.SOPClassUID, 0x1000: ds.SOPInstanceUID}
@@ -87,6 +102,11 @@ def store_pdus(ds: Dataset) -> bytes:
     dataset = encoded(ds)
     pieces = [dataset[start : start + _PDV_BYTES] for start in range(0, len(dataset), _PDV_BYTES)]
     return _pdu(command, 0x03) + b"".join(_pdu(piece, 0x02 if number == len(pieces) else 0x00) for number, piece in enumerate(pieces, 1))
+
+
+def status_of(body: bytes) -> int:
+    """The status in a P-DATA-TF PDU that answers a C-STORE."""
+    return _element(body[6:], 0x0900)
 
 
 def _pdu(value: bytes, control: int) -> bytes:
@@ -103,17 +123,3 @@ def _element(command: bytes, tag: int) -> int:
             return int(struct.unpack_from("<H", command, place + 8)[0])
         place += 8 + length
     raise Broken("an answer without a status")
-
-
-def _request() -> bytes:
-    context = build_context(CTImageStorage, ExplicitVRLittleEndian)
-    context.context_id = 1
-    implementation = ImplementationClassUIDNotification()
-    implementation.implementation_class_uid = "1.2.3.4"
-    length = MaximumLengthNotification()
-    request = A_ASSOCIATE()
-    request.application_context_name = "1.2.840.10008.3.1.1.1"
-    request.calling_ae_title, request.called_ae_title = "MODALITY", "CAD_NODE"
-    request.presentation_context_definition_list = [context]
-    request.user_information = [length, implementation]
-    return A_ASSOCIATE_RQ(request).encode()
