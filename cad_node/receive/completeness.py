@@ -108,12 +108,17 @@ def _start(  # noqa: PLR0917 - one value of each type
 
 
 def _is_final(chosen: Series, manifest: Manifest, study: Study, verdict: Verdict) -> bool:
-    """Whether the chosen series is whole, and no other that isn't could turn out to be the better one."""
+    """Whether the chosen series is whole, and no other that isn't could turn out to be the better one.
+
+    One that was announced and of which nothing has come is waited for only until the chosen one's sender has ended:
+    it may never come, since a PACS may hold more of a study than it sends here.
+    """
     if chosen.series_instance_uid not in verdict.whole:
         return False
     held = {series.series_instance_uid: series for series in study.series}
-    arriving = (held.keys() | verdict.awaited.keys()) - verdict.whole.keys()
-    return not any(_may_be_better(held.get(uid), verdict.awaited.get(uid), chosen, manifest) for uid in arriving)
+    unseen = set() if chosen.series_instance_uid in verdict.still else verdict.awaited.keys() - held.keys()
+    arriving = held.keys() - verdict.whole.keys()
+    return not any(_may_be_better(held.get(uid), verdict.awaited.get(uid), chosen, manifest) for uid in arriving | unseen)
 
 
 def _may_be_better(other: Series | None, awaited: int | None, chosen: Series, manifest: Manifest) -> bool:

@@ -13,7 +13,7 @@ A study is settled when each of its series is whole and still, no step of it is 
 or a PACS announced; or when nothing at all has come for `quiet_s`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -46,6 +46,7 @@ class Verdict:
     """What is known of a study's arrival at one moment."""
 
     whole: Mapping[str, str]  # Series Instance UID -> the evidence that the series is whole
+    still: Collection[str]  # Series Instance UIDs of those whose sender has sent what it had, or nothing for long
     awaited: Mapping[str, int]  # Series Instance UID -> images announced in all, of those series that lack some
     settled: str  # the evidence that the study is; empty while there is none
 
@@ -76,7 +77,8 @@ def judge(study: Study, evidence: Evidence, counts: StudyCounts | None, rule: Co
         series = next((series for series in study.series if series.series_instance_uid == uid), Series(uid, "", ()))
         if fired := _fired(series, one, listed.get(uid, frozenset()), uid in counted, uid in awaited, rule, now):
             whole[uid] = fired
-    return Verdict(whole, awaited, _settled(evidence, whole, awaited, rule, now))
+    still = {one.series_instance_uid for one in evidence.series if _is_still(one, rule, now)}
+    return Verdict(whole, still, awaited, _settled(evidence, whole.keys() & still, awaited, rule, now))
 
 
 def _listed(steps: Sequence[PerformedStep]) -> dict[str, frozenset[str]]:
@@ -123,17 +125,12 @@ def _fired(  # noqa: PLR0917 - each piece of evidence is one
     return QUIET if _is_over(one.last_instance_at, rule.quiet_s, now) else ""
 
 
-def _settled(evidence: Evidence, whole: Mapping[str, str], awaited: Mapping[str, int], rule: Completeness, now: datetime) -> str:
+def _settled(evidence: Evidence, finished: Collection[str], awaited: Collection[str], rule: Completeness, now: datetime) -> str:
+    """finished, awaited: Series Instance UIDs."""
     if _is_over(evidence.last_instance_at, rule.quiet_s, now):
         return QUIET
-    is_expecting = awaited or any(step.state is StepState.IN_PROGRESS for step in evidence.steps)
-    if (
-        evidence.series
-        and not is_expecting
-        and all(one.series_instance_uid in whole and _is_still(one, rule, now) for one in evidence.series)
-    ):
-        return ASSOCIATION_END
-    return ""
+    goes_on = any(step.state is StepState.IN_PROGRESS for step in evidence.steps)
+    return ASSOCIATION_END if len(finished) == len(evidence.series) > 0 and not awaited and not goes_on else ""
 
 
 def _is_still(one: SeriesEvidence, rule: Completeness, now: datetime) -> bool:

@@ -193,15 +193,20 @@ def test_a_model_waits_for_a_series_that_it_might_take_instead(studies: Studies,
 
 
 @pytest.mark.parametrize(("number", "starts"), [(5, True), (6, False), (300, False)])
-def test_a_model_waits_for_a_series_that_is_announced_with_as_many_images(studies: Studies, jobs: Jobs, number: int, starts: bool) -> None:
+def test_a_model_waits_for_a_series_that_is_announced_with_as_many_images_until_the_association_ends(
+    studies: Studies, jobs: Jobs, number: int, starts: bool
+) -> None:
     here = chest(slices=6)
     uid = receive(studies, here)
-    end(studies, uid, here, at=1)
+    counts = counting({here.series_instance_uid: 6, "1.2.3": number})
 
-    settle_complete_studies(studies, [a_manifest()], RULE, after(7), counts=counting({here.series_instance_uid: 6, "1.2.3": number}))
-    settle_complete_studies(studies, [a_manifest()], RULE, after(59))
+    settle_complete_studies(studies, [a_manifest()], RULE, after(4), counts=counts)
+    at_once = [job.evidence for job in jobs.list()]
+    end(studies, uid, here, at=5)
+    settle_complete_studies(studies, [a_manifest()], RULE, after(10), counts=counts)
 
-    assert [job.evidence for job in jobs.list()] == (["instance count"] if starts else ["association end"])
+    assert at_once == (["instance count"] if starts else [])
+    assert [job.evidence for job in jobs.list()] == ["instance count"]
 
 
 def test_a_series_with_a_gap_waits_for_the_quiet_timer(studies: Studies, jobs: Jobs) -> None:
