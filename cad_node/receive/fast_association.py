@@ -456,7 +456,10 @@ class FastAssociation(Association):
                 raise _Interrupted(_INVALID_PDU)
             if length < pdu_length - 4:
                 connection.put_back(header)
-                if self._pour(sink, context_id, _values(bytes(connection.recv(_PDU_HEADER.size + pdu_length)))):
+                values = _values(bytes(connection.recv(_PDU_HEADER.size + pdu_length)))
+                if not values:
+                    raise _Interrupted(_INVALID_PDU)
+                if self._pour(sink, context_id, values):
                     return
                 header = b""
                 continue
