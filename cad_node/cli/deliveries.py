@@ -7,12 +7,13 @@ import typer
 
 from cad_node.cli.context import AsJson, console, existing_store, print_json
 from cad_node.cli.tables import add, listed, narrow, number, short_uid, table
-from cad_node.lifecycle import DeliveryState
+from cad_node.lifecycle import DELIVERY_DONE, DeliveryState
 
 app = typer.Typer(
     no_args_is_help=True,
     help="See and steer the outbox: a delivery is one result for one destination.\n\n"
-    "A delivery is pending, sending, delivered, failed (the destination will never take it) or cancelled.",
+    "A delivery is pending, sending, delivered, failed (the destination will never take it) or cancelled. Where the destination has to "
+    "confirm that it keeps what it took, it is unconfirmed until then, and committed afterwards.",
 )
 
 
@@ -29,11 +30,11 @@ def list_deliveries(
         return
     rows = table("Deliveries", number("job"), narrow("destination"), narrow("state"), narrow("object"), number("tries"), narrow("next"))
     for one in deliveries:
-        due = one.run_after if one.state == DeliveryState.PENDING else None
+        due = one.run_after if one.state in {DeliveryState.PENDING, DeliveryState.UNCONFIRMED} else None
         add(rows, one.job_id, one.destination, one.state, short_uid(one.sop_instance_uid, console.width), one.attempt, due)
     console.print(rows)
     reasons = [
-        (f"job {one.job_id} to {one.destination}", one.reason) for one in deliveries if one.state != DeliveryState.DELIVERED and one.reason
+        (f"job {one.job_id} to {one.destination}", one.reason) for one in deliveries if one.state not in DELIVERY_DONE and one.reason
     ]
     if reasons:
         console.print(listed(dict.fromkeys(reasons), "\nWhy"))
@@ -43,7 +44,7 @@ def list_deliveries(
 def retry(
     destination: Annotated[str | None, typer.Option(help="Only those to this destination.", show_default=False)] = None,
 ) -> None:
-    """Send now what failed or waits for its next attempt; what was cancelled stays so."""
+    """Send now what failed or waits for its next attempt, and ask about what is unconfirmed; what was cancelled stays so."""
     from cad_node.app.start import now
 
     count = existing_store().deliveries.retry_all(now(), destination)

@@ -10,7 +10,11 @@ from typing import NamedTuple
 import pytest
 from pydicom.uid import CTImageStorage, generate_uid
 
+from cad_node.app.sender import ways_of_confirmation
+from cad_node.commitment import Reference
+from cad_node.confirmation import Located
 from cad_node.lifecycle import DeliveryState
+from cad_node.settings import read_settings
 from cad_node.store.database import Database
 from cad_node.store.deliveries import Deliveries
 from cad_node.store.jobs import Jobs
@@ -40,7 +44,7 @@ def pacs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pacs]:
 
 
 @contextmanager
-def node(pacs: Pacs, database_url: str, folder: Path, confirm: str) -> Iterator[None]:
+def node(pacs: Pacs, folder: Path, confirm: str, database_url: str = "") -> Iterator[None]:
     """The receiving and the sending process of a node that delivers to Orthanc."""
     (folder / "models").mkdir()
     configs = [folder / name / "node.toml" for name in ("scp", "sender")]
@@ -84,11 +88,10 @@ def wait_for(holds: Callable[[], bool], timeout_s: float = 30) -> None:
         time.sleep(0.1)
 
 
-@pytest.mark.parametrize("confirm", ["commitment", "find", "qido"])
-def test_what_orthanc_says_it_keeps_is_committed(pacs: Pacs, database: Database, database_url: str, tmp_path: Path, confirm: str):
+def test_what_orthanc_says_it_keeps_is_committed(pacs: Pacs, database: Database, database_url: str, tmp_path: Path):
     queue_confirmable(database, tmp_path / "results", "pacs")
 
-    with node(pacs, database_url, tmp_path, confirm):
+    with node(pacs, tmp_path, "commitment", database_url):
         wait_for(lambda: {row.state for row in Deliveries(database).list()} == {DeliveryState.COMMITTED})
 
     (job,) = Jobs(database).list()
@@ -97,13 +100,30 @@ def test_what_orthanc_says_it_keeps_is_committed(pacs: Pacs, database: Database,
     assert moves[-1] == ("commit", "committed")
 
 
-def test_orthanc_is_told_what_the_node_keeps_and_what_it_does_not(pacs: Pacs, database_url: str, tmp_path: Path):
+@pytest.mark.parametrize("confirm", ["commitment", "find", "qido"])
+def test_orthanc_says_that_it_holds_what_was_uploaded_and_not_what_was_not(pacs: Pacs, tmp_path: Path, confirm: str):
+    *uploaded, kept_back = ct_study(slices=3)
+    pacs.orthanc.upload(save_study(uploaded, tmp_path))
+    config = tmp_path / "node.toml"
+    config.write_text(CONFIG.format(folder=tmp_path, database_url="", pacs=pacs, confirm=confirm, AE_TITLE=AE_TITLE))
+    asked = [
+        Located(ds.StudyInstanceUID, ds.SeriesInstanceUID, Reference(ds.SOPClassUID, ds.SOPInstanceUID)) for ds in [*uploaded, kept_back]
+    ]
+
+    answer = ways_of_confirmation(read_settings(config))["pacs"].ask(generate_uid(), asked)
+
+    by_report = confirm == "commitment"  # which Orthanc makes on an association of its own
+    assert answer.committed == (set() if by_report else {instance.reference for instance in asked[:2]})
+    assert (answer.reports_later, dict(answer.failed)) == (by_report, {})
+
+
+def test_orthanc_is_told_what_the_node_keeps_and_what_it_does_not(pacs: Pacs, tmp_path: Path):
     datasets = ct_study(slices=3)
     study = pacs.orthanc.upload(save_study(datasets, tmp_path / "ct"))
     sent = [[ds.SOPClassUID, ds.SOPInstanceUID] for ds in datasets]
     never_sent = [CTImageStorage, generate_uid()]
 
-    with node(pacs, database_url, tmp_path, "none"):
+    with node(pacs, tmp_path, "none"):
         pacs.orthanc.post("/modalities/cad_node/store", study.encode())
         all_sent = ask_the_node(pacs.orthanc, sent)
         one_never_sent = ask_the_node(pacs.orthanc, [*sent, never_sent])
