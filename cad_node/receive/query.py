@@ -80,7 +80,7 @@ class Query:
         except Exception as error:  # noqa: BLE001 - whatever is wrong with the request, or the database, is a status
             yield _failure(error, event), None
             return
-        log.info("query.answered", calling_ae_title=event.assoc.requestor.ae_title, level=wanted.level, matches=count)
+        log.info("query.answered", calling_ae_title=event.assoc.requestor.ae_title, query_level=wanted.level, matches=count)
 
     def _get(self, event: Any) -> Iterator[Any]:
         try:
@@ -117,9 +117,7 @@ class Query:
         if wanted.patient_ids:
             chosen = of_patients(chosen, wanted.patient_ids)
         caller = event.assoc.requestor.ae_title
-        log.info(
-            "retrieve.answered", calling_ae_title=caller, level=wanted.level, studies=wanted.study_instance_uids, instances=len(chosen)
-        )
+        log.info("retrieve.answered", calling_ae_title=caller, studies=wanted.study_instance_uids, instances=len(chosen))
         if self._audited:
             self._audited.retrieved(event.assoc, chosen)
         return chosen
