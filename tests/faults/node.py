@@ -87,8 +87,22 @@ class Node:
 
     def ask(self, *arguments: str) -> Any:
         """What a command prints as JSON."""
-        command = [sys.executable, "-m", "cad_node.cli", "--config", str(self._config), *arguments, "--json"]
-        return json.loads(subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout)
+        return json.loads(self.tell(*arguments, "--json"))
+
+    def tell(self, *arguments: str) -> str:
+        """Run a command; what it prints."""
+        command = [sys.executable, "-m", "cad_node.cli", "--config", str(self._config), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+
+    def is_over(self, studies: int) -> bool:
+        """Whether so many studies have each had an answer, and every answer has arrived."""
+        jobs = self.ask("jobs", "list", "--limit", "100000")
+        ended = all(job["state"] == "refused" and job["delivered"] == job["deliveries"] == 1 for job in jobs)
+        return ended and len({job["study_instance_uid"] for job in jobs}) == studies
+
+    def results(self) -> list[str]:
+        """The SOP Instance UIDs of what it made and has delivered or will deliver."""
+        return [one["sop_instance_uid"] for one in self.ask("deliveries", "list", "--limit", "100000")]
 
     def indexed(self) -> dict[str, int]:
         """Study Instance UID -> how many of its instances the index knows."""

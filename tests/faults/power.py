@@ -9,9 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import pytest
+from tests.faults.preload import preload
 
-_SOURCE = Path(__file__).with_name("power_loss.c")
 _SYNC_ALL = """
 import os, sys
 for folder, _, names in os.walk(sys.argv[1]):
@@ -63,10 +62,6 @@ def _same(path: Path, copy: Path) -> bool:
 
 def power(folder: Path) -> Power:
     """For the data in folder/data; skips without a compiler."""
-    compiler = shutil.which("cc")
-    if not compiler:
-        pytest.skip("no power can be cut: there is no C compiler, cc")
-    library, kept = folder / "power_loss.so", folder / "kept"
+    kept = folder / "kept"
     kept.mkdir()
-    subprocess.run([compiler, "-shared", "-fPIC", "-O1", "-Wall", "-Werror", "-o", str(library), str(_SOURCE)], check=True)
-    return Power(folder / "data", kept, library)
+    return Power(folder / "data", kept, preload("power_loss", folder))

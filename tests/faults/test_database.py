@@ -1,6 +1,7 @@
 """A database that is away or locked while instances come."""
 
 import sqlite3
+import tempfile
 import time
 import warnings
 from collections.abc import Iterator
@@ -75,12 +76,11 @@ class Server:
 
 
 @pytest.fixture
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    folder = tmp_path_factory.mktemp("postgresql")
-    folder.chmod(0o755)
-    try:
-        server = Server(folder / "data")
-    except Exception as exc:  # noqa: BLE001 - whatever the reason, it is told
-        pytest.skip(f"no PostgreSQL server that could be restarted ({exc}); one named by {EXISTING_SERVER} isn't ours to stop")
-    yield server
-    server.end()
+def server() -> Iterator[Server]:
+    with tempfile.TemporaryDirectory(prefix="cad-node-postgresql-", ignore_cleanup_errors=True) as folder:
+        try:
+            server = Server(Path(folder) / "data")
+        except Exception as exc:  # noqa: BLE001 - whatever the reason, it is told
+            pytest.skip(f"no PostgreSQL server that could be restarted ({exc}); one named by {EXISTING_SERVER} isn't ours to stop")
+        yield server
+        server.end()

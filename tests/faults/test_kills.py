@@ -43,11 +43,12 @@ def test_every_process_killed_again_and_again_delivers_each_result_once(tmp_path
                 node.kill(victim)
                 node.start(victim)
                 killed[victim] += 1
-        wait_for(lambda: is_over(node, len(modality.studies)), "every study to be answered")
+        wait_for(lambda: node.is_over(len(modality.studies)), "every study to be answered")
         node.stop("scp")
 
+        print(f"killed {dict(killed)}")
         assert_nothing_acknowledged_is_lost(node, modality)
-        assert_each_result_arrived_once(node, archive, killed)
+        assert_each_result_arrived_once(node, archive)
 
 
 def test_the_whole_node_killed_under_its_supervisor_goes_on_where_it_was(tmp_path: Path):
@@ -61,23 +62,16 @@ def test_the_whole_node_killed_under_its_supervisor_goes_on_where_it_was(tmp_pat
                 node.kill("serve")  # its children see their supervisor gone and end
                 wait_for(lambda: not node.answers(), "the children to end")
                 node.start("serve")
-        wait_for(lambda: is_over(node, len(modality.studies)), "every study to be answered")
+        wait_for(lambda: node.is_over(len(modality.studies)), "every study to be answered")
         node.stop("serve")
 
         assert_nothing_acknowledged_is_lost(node, modality)
-        assert_each_result_arrived_once(node, archive, Counter(serve=2))
+        assert_each_result_arrived_once(node, archive)
 
 
-def is_over(node: Node, studies: int) -> bool:
-    """Whether each study has an answer, and every answer has arrived."""
-    jobs = node.ask("jobs", "list", "--limit", "100000")
-    ended = all(job["state"] == "refused" and job["delivered"] == job["deliveries"] == 1 for job in jobs)
-    return ended and len({job["study_instance_uid"] for job in jobs}) == studies
-
-
-def assert_each_result_arrived_once(node: Node, archive: Archive, killed: Counter[str]) -> None:
-    delivered = [one["sop_instance_uid"] for one in node.ask("deliveries", "list", "--limit", "100000")]
+def assert_each_result_arrived_once(node: Node, archive: Archive) -> None:
+    delivered = node.results()
     arrived = [path.stem.partition("-")[2] for path in archive.objects()]
-    print(f"killed {dict(killed)}, results {len(delivered)}, arrived {len(arrived)}")
+    print(f"results {len(delivered)}, arrived {len(arrived)}")
     assert sorted(arrived) == sorted(delivered)
     assert archive.contradictions == []
