@@ -125,7 +125,11 @@ def associate(port: int, *contexts: tuple[str, str], calling_ae_title: str = "MO
     def close(_event: evt.Event) -> None:
         connections.pop().close()  # pynetdicom doesn't, once the peer is gone
 
-    handlers = [(evt.EVT_CONN_OPEN, keep), (evt.EVT_CONN_CLOSE, close)]
+    def linger(event: evt.Event) -> None:
+        if event.data[:1] == b"\x03":  # A-ASSOCIATE-RJ: pynetdicom takes one that comes at once for a connection that was never made
+            time.sleep(0.02)
+
+    handlers = [(evt.EVT_CONN_OPEN, keep), (evt.EVT_CONN_CLOSE, close), (evt.EVT_DATA_RECV, linger)]
     return ae.associate("127.0.0.1", port, ae_title="CAD_NODE", evt_handlers=handlers, **more)
 
 
