@@ -19,6 +19,9 @@ test: .venv/.development system-packages ## Every test; CAD_NODE_DATA=DIR adds t
 test-quick: .venv/.development ## The tests without the slow ones
 	$(BIN)/pytest -n 2 --dist worksteal -m "not slow"
 
+test-faults: .venv/.development ## Kills, full disks, power cuts, a crowd: ROUNDS=200 for as many of each (SEED=1 for the same moments again)
+	FAULT_ROUNDS=$(or $(ROUNDS),0) FAULT_SEED=$(or $(SEED),0) $(BIN)/pytest tests/faults -n 2 --dist worksteal -rP --timeout 7200
+
 check: .venv/.development ## Lint, format, types, import rules, and documents that are generated
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
