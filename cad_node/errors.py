@@ -93,3 +93,9 @@ class AssociationRejected(CadNodeError):
     """The peer rejects the association for good, PS3.8 9.3.4: until someone changes its configuration, or ours."""
 
     retryable = True
+
+
+class UnusableTlsFile(CadNodeError):
+    """A certificate, a key or another file that TLS needs can't be used; the message names it. It is read again once it changes."""
+
+    retryable = True

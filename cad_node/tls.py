@@ -11,9 +11,9 @@ from pathlib import Path
 from socket import socket
 from typing import Any
 
+from cad_node.errors import UnusableTlsFile
 from cad_node.log import get_logger
 from cad_node.settings import ListenerTls, PeerTls
-from cad_node.tls_files import UnusableTlsFile, certificate_end, check_authorities, check_key, check_revocations
 
 log = get_logger()
 
@@ -176,10 +176,12 @@ def _limit(context: ssl.SSLContext, settings: ListenerTls | PeerTls) -> None:
 
 def _introduce_us(context: ssl.SSLContext, settings: ListenerTls | PeerTls, now: datetime) -> None:
     """Our certificate, where there is one, and its key."""
+    from cad_node import tls_files  # noqa: PLC0415 - it takes 12 MB that a node without TLS spares
+
     if settings.certificate is None or settings.key is None:
         return
-    end = certificate_end(settings.certificate, now)
-    check_key(settings.key, settings.certificate)
+    end = tls_files.certificate_end(settings.certificate, now)
+    tls_files.check_key(settings.key, settings.certificate)
     context.load_cert_chain(settings.certificate, settings.key)
     if end - now < _EXPIRES_SOON:
         log.warning("tls.certificate_expires_soon", certificate=str(settings.certificate), days=(end - now).days)
@@ -187,16 +189,18 @@ def _introduce_us(context: ssl.SSLContext, settings: ListenerTls | PeerTls, now:
 
 def _trust(context: ssl.SSLContext, settings: ListenerTls | PeerTls) -> None:
     """Whose certificates are taken from peers."""
+    from cad_node import tls_files  # noqa: PLC0415 - as above
+
     if isinstance(settings, ListenerTls):
         context.verify_mode = _CLIENT_CERTIFICATES[settings.client_certificates]
     else:
         context.check_hostname = settings.verify_host
     if settings.authorities is not None:
-        check_authorities(settings.authorities)
+        tls_files.check_authorities(settings.authorities)
         context.load_verify_locations(settings.authorities)
     elif not isinstance(settings, ListenerTls):
         context.load_default_certs(ssl.Purpose.SERVER_AUTH)
     if settings.revocations is not None:
-        check_revocations(settings.revocations)
+        tls_files.check_revocations(settings.revocations)
         context.load_verify_locations(settings.revocations)
         context.verify_flags |= ssl.VERIFY_CRL_CHECK_LEAF

@@ -7,13 +7,7 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
-from cad_node.errors import CadNodeError
-
-
-class UnusableTlsFile(CadNodeError):
-    """A file that TLS needs can't be used; the message names it. It is read again once it changes."""
-
-    retryable = True
+from cad_node.errors import UnusableTlsFile
 
 
 def certificate_end(file: Path, now: datetime) -> datetime:

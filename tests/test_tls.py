@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from cad_node.errors import UnusableTlsFile
 from cad_node.settings import ListenerTls, PeerTls
 from cad_node.tls import TlsContext, accept_tls, close_tls, connect_tls, described, peer_certificate
-from cad_node.tls_files import UnusableTlsFile
 from tests.certificates import NOW, Authority, Identity, encrypted, new_key, put, rsa_key
 
 

@@ -35,10 +35,9 @@ from cad_node.deliver.messages import (
     read_acceptance,
     read_rejection,
 )
-from cad_node.errors import AssociationRejected, PacsUnreachable
+from cad_node.errors import AssociationRejected, PacsUnreachable, UnusableTlsFile
 from cad_node.settings import Destination, Source
 from cad_node.tls import TlsContext, close_tls, connect_tls, described
-from cad_node.tls_files import UnusableTlsFile
 
 MAX_CONTEXTS = 128  # odd IDs from 1 to 255, PS3.8 9.3.2.2
 

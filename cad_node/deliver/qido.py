@@ -11,9 +11,8 @@ from typing import Any
 
 from cad_node.commitment import Reference
 from cad_node.confirmation import Answer, Located, NotAnswered
-from cad_node.errors import PacsUnreachable
+from cad_node.errors import PacsUnreachable, UnusableTlsFile
 from cad_node.tls import TlsContext
-from cad_node.tls_files import UnusableTlsFile
 
 _SOP_CLASS, _SOP_INSTANCE = "00080016", "00080018"
 _LARGEST_ANSWER = 1 << 20  # bytes: one instance is asked for

@@ -10,12 +10,11 @@ from pydicom.uid import UID
 from pynetdicom import AE, evt
 from pynetdicom.presentation import PresentationContext
 
-from cad_node.errors import AssociationRejected, CadNodeError, PacsUnreachable
+from cad_node.errors import AssociationRejected, CadNodeError, PacsUnreachable, UnusableTlsFile
 from cad_node.implementation import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from cad_node.query.secured import SecuredSockets
 from cad_node.settings import Destination, Source
 from cad_node.tls import TlsContext
-from cad_node.tls_files import UnusableTlsFile
 
 Handler = tuple[evt.EventType, Callable[[Any], Any]]
 

@@ -8,10 +8,9 @@ from pathlib import Path
 import pytest
 
 from cad_node.deliver.echo import echo
-from cad_node.errors import AssociationRejected, PacsUnreachable
+from cad_node.errors import AssociationRejected, PacsUnreachable, UnusableTlsFile
 from cad_node.settings import Destination, ListenerTls, Peer, PeerTls
 from cad_node.tls import TlsContext
-from cad_node.tls_files import UnusableTlsFile
 from tests.certificates import Authority, Identity, new_key, put
 from tests.factory import ct_study, save_study
 from tests.receive import front_door
