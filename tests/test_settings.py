@@ -100,3 +100,18 @@ def test_a_file_that_is_not_toml_says_so(write):
 
     with pytest.raises(SettingsError, match="TOML"):
         read_settings(file)
+
+
+def test_a_destination_that_is_asked_by_qido_rs_needs_its_url(write):
+    file = write('[destinations.pacs]\nae_title = "PACS"\nhost = "pacs"\nport = 104\nconfirm = "qido"\n')
+
+    with pytest.raises(SettingsError, match="qido_url"):
+        read_settings(file)
+
+
+def test_a_destination_may_be_asked_elsewhere_than_it_is_sent_to(write):
+    file = write('[destinations.pacs]\nae_title = "PACS"\nhost = "pacs"\nport = 104\nconfirm_ae_title = "ARCHIVE"\nconfirm_port = 4104\n')
+
+    asked = read_settings(file).destinations["pacs"].confirming
+
+    assert (asked.ae_title, asked.host, asked.port) == ("ARCHIVE", "pacs", 4104)

@@ -23,7 +23,7 @@ from cad_node.store.commitments import ClaimedRequest, Commitments
 log = get_logger()
 
 _BATCH = 20  # requests claimed at once
-_LEASE_S = 600  # longer than a batch takes
+_LEASE_S = 120  # a request that two processes work on is reported twice, which does no harm
 _INDEXED_WITHIN_S = 5  # what came on the association of its request; its row follows the file
 _LOOK_AGAIN_S = 1
 _ANSWER_WAIT_S = 10  # for the response on the association of the request: who wants to end it doesn't answer any more
@@ -57,7 +57,10 @@ class Reporter:
         requests = self.commitments.claim(self.clock(), _LEASE_S, _BATCH, self.lines.newly_answered())
         away: dict[str, CadNodeError] = {}  # by AE title: the other requests of one who is away don't wait for it too
         for request in requests:
-            self._report(request, away)
+            try:
+                self._report(request, away)
+            except Exception:  # a loop over requests: this one is tried again after its lease, and keeps no other waiting
+                log.exception("commitment.not_reported", **_named(request))
         return bool(requests)
 
     def _report(self, request: ClaimedRequest, away: dict[str, CadNodeError]) -> None:
@@ -125,7 +128,7 @@ def _tell_on(association: Any, report: Report) -> int | None:
     patience_s, association.dimse_timeout = association.dimse_timeout, _ANSWER_WAIT_S
     try:
         status, _ = association.send_n_event_report(information, event_type_id, SOP_CLASS, SOP_INSTANCE)
-    except (RuntimeError, ValueError) as exc:  # pynetdicom's, where the association has just ended
+    except (RuntimeError, ValueError, OSError) as exc:  # pynetdicom's, where the association has just ended
         log.debug("commitment.line_lost", reason=str(exc))
         return None
     finally:

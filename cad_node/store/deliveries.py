@@ -41,6 +41,7 @@ class DeliverySummary:
     run_after: datetime
     created_at: datetime
     delivered_at: datetime | None
+    committed_at: datetime | None
 
 
 class Deliveries:

@@ -106,9 +106,8 @@ def test_orthanc_says_that_it_holds_what_was_uploaded_and_not_what_was_not(pacs:
     pacs.orthanc.upload(save_study(uploaded, tmp_path))
     config = tmp_path / "node.toml"
     config.write_text(CONFIG.format(folder=tmp_path, database_url="", pacs=pacs, confirm=confirm, AE_TITLE=AE_TITLE))
-    asked = [
-        Located(ds.StudyInstanceUID, ds.SeriesInstanceUID, Reference(ds.SOPClassUID, ds.SOPInstanceUID)) for ds in [*uploaded, kept_back]
-    ]
+    references = [Reference(ds.SOPClassUID, ds.SOPInstanceUID) for ds in (*uploaded, kept_back)]
+    asked = [Located(kept_back.StudyInstanceUID, kept_back.SeriesInstanceUID, reference) for reference in references]
 
     answer = ways_of_confirmation(read_settings(config))["pacs"].ask(generate_uid(), asked)
 

@@ -15,6 +15,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import CTImageStorage, MRImageStorage, generate_uid
 from pynetdicom.sop_class import StorageCommitmentPushModel
 
+from cad_node.app.commitment import requesters
 from cad_node.deliver.association import Peer
 from cad_node.lifecycle import CommitmentState
 from cad_node.receive.commitment import Lines, StorageCommitment
@@ -299,3 +300,19 @@ def test_while_the_database_is_away_nothing_is_promised(node, requester):
     association.release()
 
     assert status == 0x0213
+
+
+def test_whoever_the_settings_name_can_be_told():
+    to = {"host": "pacs", "port": 104}
+    settings = Settings(
+        sources={"archive": {"ae_title": "ARCHIVE", **to}},
+        destinations={"pacs": {"ae_title": "PACS", "confirm_ae_title": "PACS_SC", "confirm_port": 4104, **to}},
+    )
+
+    known = requesters(settings)
+
+    assert {ae_title: (peer.port, peer.calling_ae_title) for ae_title, peer in known.items()} == {
+        "ARCHIVE": (104, "CAD_NODE"),
+        "PACS": (104, "CAD_NODE"),
+        "PACS_SC": (4104, "CAD_NODE"),
+    }
