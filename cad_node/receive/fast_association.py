@@ -161,6 +161,7 @@ class UpperLayer(DULServiceProvider):
         super().__init__(assoc)
         self._fast = assoc
         self._runs = False
+        self._is_broken = False  # what the peer sent couldn't be dealt with
         self._turning = threading.RLock()  # the association's thread, or another that uses the association meanwhile
         self._bell = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._poll = select.poll()
@@ -290,9 +291,16 @@ class UpperLayer(DULServiceProvider):
             self.event_queue.put(_INVALID_PDU)
 
     def _break_off(self) -> None:
+        """Abort in order, so that whoever waits for the association's end is told; if that fails too, at once."""
+        if not self._is_broken:
+            self._is_broken = True
+            self._kill_thread = self.assoc._kill  # do_action has set it, and would have nobody told
+            self.event_queue.put(_INVALID_PDU)
+            return
         self.assoc.is_aborted, self.assoc.is_established = True, False
         self.assoc._kill = self._kill_thread = True
         self.connection.close()
+        evt.trigger(self.assoc, evt.EVT_ABORTED, {})
 
 
 class Messages(DIMSEServiceProvider):
@@ -355,6 +363,7 @@ class FastAssociation(Association):
             if self._is_secure():
                 super().run_reactor()
         finally:
+            self._is_paused = True  # a thread that waits for the pause to use the association goes on, and finds that it has ended
             self.dul.dispose()
             self.dul.connection.close()
 

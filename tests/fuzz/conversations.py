@@ -5,8 +5,19 @@ import struct
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
+from pydicom.dataset import Dataset
+from pydicom.sequence import Sequence as Items
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, ImplicitVRLittleEndian
-from pynetdicom.sop_class import Verification
+from pynetdicom.sop_class import (
+    ModalityPerformedProcedureStep,
+    PatientRootQueryRetrieveInformationModelFind,
+    StorageCommitmentPushModel,
+    StorageCommitmentPushModelInstance,
+    StudyRootQueryRetrieveInformationModelFind,
+    StudyRootQueryRetrieveInformationModelGet,
+    StudyRootQueryRetrieveInformationModelMove,
+    Verification,
+)
 
 from cad_node.deliver.messages import COMMAND, LAST, Context, associate_request, c_echo_request, c_store_request
 from tests.fuzz.mutation import Mutator
@@ -31,7 +42,7 @@ def conversations(seed: int) -> Iterator[Conversation]:
     while True:
         number += 1
         uid = f"1.2.3.{seed}.{number}"
-        pdus = good_conversation(uid, source.choice((64, 700, 4096)))
+        pdus = good_conversation(uid, source.choice((64, 700, 4096))) if source.random() < 0.6 else _asking(source)
         if source.random() < 0.5:
             for _ in range(source.choice((1, 1, 2, 4))):
                 source.choice(ways)(source, pdus)
@@ -78,6 +89,70 @@ def data_pdu(context_id: int, control: int, fragment: bytes, *, value_lie: int =
 
 def plain_pdu(kind: int, content: bytes = bytes(4)) -> bytes:
     return struct.pack(">BxL", kind, len(content)) + content
+
+
+def _asking(source: random.Random) -> list[bytes]:
+    """One of the other requests that the node answers, with its data set, and release."""
+    sop_class_uid, field, keys = source.choice(_REQUESTS)
+    ds = Dataset()
+    for keyword, value in keys.items():
+        setattr(ds, keyword, value)
+    uid = StorageCommitmentPushModelInstance if field == _N_ACTION else f"1.2.9.{source.randrange(50)}"  # known or new
+    return [
+        associate_request("CAD_NODE", "FUZZ", {1: Context(sop_class_uid, ImplicitVRLittleEndian)}),
+        data_pdu(1, COMMAND | LAST, _command(sop_class_uid, field, uid)),
+        data_pdu(1, LAST, encoded(ds, is_implicit_vr=True)),
+        plain_pdu(RELEASE_REQUEST),
+    ]
+
+
+def _command(sop_class_uid: str, field: int, sop_instance_uid: str) -> bytes:
+    class_uid, instance_uid = (uid.encode() + b"\0" * (len(uid) % 2) for uid in (sop_class_uid, sop_instance_uid))
+    elements = [(0x0100, struct.pack("<H", field)), (0x0110, b"\1\0"), (0x0600, b"ANYONE"), (0x0700, b"\0\0"), (0x0800, b"\0\0")]
+    of_class, of_instance = (0x0003, 0x1001) if field in {_N_SET, _N_ACTION} else (0x0002, 0x1000)
+    action = [(0x1008, b"\1\0")] if field == _N_ACTION else []
+    command = b"".join(
+        struct.pack("<HHL", 0, element, len(value)) + value
+        for element, value in sorted([(of_class, class_uid), *elements, (of_instance, instance_uid), *action])
+    )
+    return struct.pack("<HHLL", 0, 0, 4, len(command)) + command
+
+
+def _referenced() -> Dataset:
+    item = Dataset()
+    item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = CTImageStorage, "1.2.3.4"
+    return item
+
+
+def _performed(**values: object) -> dict[str, object]:
+    item = Dataset()
+    item.StudyInstanceUID, item.ReferencedStudySequence, item.ScheduledProcedureStepID = STUDY, Items([_referenced()]), "1"
+    return {"ScheduledStepAttributesSequence": Items([item]), "PerformedProcedureStepID": "1", "Modality": "CT", **values}
+
+
+def _performed_series() -> Dataset:
+    series = Dataset()
+    series.SeriesInstanceUID, series.ReferencedImageSequence = SERIES, Items([_referenced()])
+    return series
+
+
+_N_SET, _N_ACTION = 0x0120, 0x0130
+_STUDY_KEYS = {"QueryRetrieveLevel": "STUDY", "StudyInstanceUID": STUDY, "PatientName": "A*", "StudyDate": "20260101-20261231"}
+_IMAGE_KEYS = {"QueryRetrieveLevel": "IMAGE", "StudyInstanceUID": STUDY, "SeriesInstanceUID": SERIES, "SOPInstanceUID": ["1.2", "1.3"]}
+_REQUESTS = (
+    (StudyRootQueryRetrieveInformationModelFind, 0x0020, _STUDY_KEYS),
+    (StudyRootQueryRetrieveInformationModelFind, 0x0020, _IMAGE_KEYS),
+    (PatientRootQueryRetrieveInformationModelFind, 0x0020, {"QueryRetrieveLevel": "PATIENT", "PatientID": "?"}),
+    (StudyRootQueryRetrieveInformationModelGet, 0x0010, _STUDY_KEYS),
+    (StudyRootQueryRetrieveInformationModelMove, 0x0021, _IMAGE_KEYS),
+    (StorageCommitmentPushModel, _N_ACTION, {"TransactionUID": "1.2.3", "ReferencedSOPSequence": Items([_referenced()])}),
+    (ModalityPerformedProcedureStep, 0x0140, _performed(PerformedProcedureStepStatus="IN PROGRESS")),
+    (
+        ModalityPerformedProcedureStep,
+        _N_SET,
+        {"PerformedProcedureStepStatus": "COMPLETED", "PerformedSeriesSequence": Items([_performed_series()])},
+    ),
+)
 
 
 def _drop(source: random.Random, pdus: list[bytes]) -> None:

