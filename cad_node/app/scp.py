@@ -3,6 +3,9 @@
 import threading
 from contextlib import ExitStack, closing
 
+from pydicom.config import IGNORE
+from pydicom.config import settings as pydicom_settings
+
 from cad_node.app.audit import audited
 from cad_node.app.commitment import storage_commitment
 from cad_node.app.start import now, open_store, usable_models
@@ -30,6 +33,7 @@ from cad_node.store.performed_steps import PerformedSteps
 
 def run_scp(settings: Settings, stop: threading.Event) -> None:
     """The listener, and the settling of complete studies into jobs."""
+    pydicom_settings.reading_validation_mode = IGNORE  # of the process: what is used is checked where it is; a third of a negotiation's time
     store = open_store(settings)
     manifests = [folder.manifest for folder in usable_models(settings)]
     tell_refusals = any("refusal" in destination.objects for destination in settings.destinations.values())
