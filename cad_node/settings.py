@@ -158,8 +158,8 @@ class Completeness(_Section):
     """Or so long after the association that brought its last instance has ended, unless slices are missing in between, or more was
     announced by a modality's performed procedure step or by the count of the sender's PACS."""
     count_s: Seconds = 2
-    """Or when the sender's PACS, if it is one of `sources`, counts as many instances as have arrived. It is asked when nothing has arrived
-    for so long, since one that is still receiving itself counts as many as it has sent."""
+    """Or when the sender's PACS counts as many instances as have arrived, if one of `sources` has the AE title it sends with. It is asked
+    when nothing has arrived for so long, since one that is still receiving itself counts as many as it has sent."""
     count_again_s: Annotated[float, Field(gt=0)] = 15
     """How long after its last answer, or silence, that PACS is asked again."""
 
