@@ -33,7 +33,7 @@ from cad_node.store.performed_steps import PerformedSteps
 
 def run_scp(settings: Settings, stop: threading.Event) -> None:
     """The listener, and the settling of complete studies into jobs."""
-    pydicom_settings.reading_validation_mode = IGNORE  # of the process: what is used is checked where it is; a third of a negotiation's time
+    pydicom_settings.reading_validation_mode = IGNORE  # what is used is checked where it is; a third of a negotiation
     store = open_store(settings)
     manifests = [folder.manifest for folder in usable_models(settings)]
     tell_refusals = any("refusal" in destination.objects for destination in settings.destinations.values())
