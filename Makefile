@@ -1,6 +1,6 @@
 # cad_node: `make demo` and `make test` need nothing but this checkout on Debian or Ubuntu with Python 3.11 or newer.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-quick fuzz check format bench bench-measurement bench-candidates model docs clean system-packages
+.PHONY: help demo test test-quick test-faults fuzz check format bench bench-measurement bench-candidates model docs clean system-packages
 
 PYTHON ?= python3
 BIN := .venv/bin
