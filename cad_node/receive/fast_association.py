@@ -75,10 +75,6 @@ class Connection(AssociationSocket):
         """The TLS connection, where it is one."""
         return self._secured
 
-    @property
-    def ready(self) -> bool:
-        return bool(self._ahead) or super().ready
-
     def wait(self, poll: select.poll, timeout_s: float) -> bool:
         """Wait for the peer, or for whoever wakes the thread; True: the peer has something to say, or is gone."""
         if self._ahead or (self._secured and self._secured.pending()):
