@@ -12,6 +12,8 @@ from cad_node.errors import AssociationRejected, PacsUnreachable, UnusableTlsFil
 from cad_node.settings import Destination, ListenerTls, Peer, PeerTls
 from cad_node.tls import TlsContext
 from tests.certificates import Authority, Identity, new_key, put
+from tests.cli.processes import running, write_config
+from tests.deliver.peers import unused_port
 from tests.factory import ct_study, save_study
 from tests.receive import front_door
 from tests.receive.front_door import after_meta, opened_front_door, wait_until
@@ -157,3 +159,35 @@ def test_files_that_cannot_be_used_are_said_at_the_start(authority, node, tmp_pa
 
     with pytest.raises(UnusableTlsFile, match=r"nowhere\.pem: No such file"), opened_front_door(tmp_path / "node", tls=settings):
         pass
+
+
+def configured(folder: Path, authority: Authority, node: Identity, scp: str) -> tuple[Path, int, int]:
+    """Settings of a node with a listener over TLS; the file, its plain port and its TLS port. scp: more of [scp]."""
+    port = unused_port()
+    files = f'certificate = "{node.certificate}"\nkey = "{node.key}"\nauthorities = "{authority.file}"\n'
+    config, plain_port = write_config(folder, f"{scp}\n[scp.tls]\nport = {port}\n{files}")
+    return config, plain_port, port
+
+
+def test_a_node_listens_plainly_and_over_tls_and_counts_both_together(authority, node, modality, tmp_path):
+    config, plain_port, port = configured(tmp_path, authority, node, "max_associations = 1")
+
+    with running(config, "scp") as scp:
+        scp.wait_for("scp.listening", times=2)
+        association = front_door.associate(plain_port)
+        while_open = knock(port, trusting(authority, modality))
+        association.release()
+        wait_until(lambda: not knock(port, trusting(authority, modality)))
+
+    assert "for now: local limit exceeded" in while_open
+
+
+def test_a_node_without_a_plain_listener_only_listens_over_tls(authority, node, modality, tmp_path):
+    config, plain_port, port = configured(tmp_path, authority, node, "plain = false")
+
+    with running(config, "scp") as scp:
+        scp.wait_for("scp.listening")
+        answers = knock(plain_port, None), knock(port, trusting(authority, modality))
+
+    assert "can't be reached: Connection refused" in answers[0]
+    assert answers[1] == ""
