@@ -34,7 +34,7 @@ from pynetdicom.transport import AssociationServer, AssociationSocket, RequestHa
 from cad_node.log import get_logger
 from cad_node.receive.authorization import is_authorized, not_authorized
 from cad_node.receive.c_store import COMMAND, LAST, Sink, StoreCommand, read_request, response
-from cad_node.tls import described
+from cad_node.tls import close_tls, described
 
 log = get_logger()
 
@@ -133,6 +133,8 @@ class Connection(AssociationSocket):
     def close(self) -> None:
         """Close, and give the descriptor back, which pynetdicom doesn't where the peer was first."""
         opened = self.socket
+        if self._secured and opened:
+            close_tls(self._secured)
         super().close()
         if opened:
             opened.close()

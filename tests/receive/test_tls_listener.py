@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from cad_node.deliver.echo import echo
+from cad_node.deliver.messages import Context, associate_request
 from cad_node.errors import AssociationRejected, PacsUnreachable, UnusableTlsFile
 from cad_node.settings import Destination, ListenerTls, Peer, PeerTls
 from cad_node.tls import TlsContext
@@ -16,7 +17,7 @@ from tests.cli.processes import running, write_config
 from tests.deliver.peers import unused_port
 from tests.factory import ct_study, save_study
 from tests.receive import front_door
-from tests.receive.front_door import after_meta, opened_front_door, wait_until
+from tests.receive.front_door import ECHO, after_meta, opened_front_door, wait_until
 
 needs_dcmtk = pytest.mark.skipif(not shutil.which("storescu"), reason="DCMTK's storescu isn't installed")
 
@@ -118,6 +119,23 @@ def test_both_versions_are_spoken(door, authority, modality, versions):
 
 def test_a_plain_association_request_on_the_tls_port_is_closed(door):
     assert "CAD_NODE at localhost" in knock(door.port, None)
+
+
+def test_the_end_of_an_association_is_told_over_tls(door, authority, modality):
+    client = TlsContext(trusting(authority, modality)).current()
+    request = associate_request("CAD_NODE", "CT1", {1: Context(ECHO, "1.2.840.10008.1.2")})
+
+    with (
+        socket.create_connection(("localhost", door.port), 10) as plain,
+        client.wrap_socket(plain, server_hostname="localhost", suppress_ragged_eofs=False) as secured,
+    ):
+        secured.sendall(request)
+        assert secured.recv(4096)[0] == 2  # A-ASSOCIATE-AC
+        secured.sendall(bytes([5, 0, 0, 0, 0, 4, 0, 0, 0, 0]))  # A-RELEASE-RQ
+
+        answers = [secured.recv(4096)[:1], secured.recv(4096)]
+
+    assert answers == [bytes([6]), b""]  # A-RELEASE-RP and close_notify; an SSLEOFError without it
 
 
 def test_peers_that_never_finish_their_handshake_keep_nobody_waiting_and_are_closed(door, authority, modality):
