@@ -35,5 +35,5 @@ class Report:
 
 def meaning_of(failure_reason: int) -> str:
     """A Failure Reason in hex and in words."""
-    known = failure_reason in set(FailureReason)
-    return f"0x{failure_reason:04X} " + (FailureReason(failure_reason).name.lower().replace("_", " ") if known else "unknown failure reason")
+    words = {int(known): known.name.lower().replace("_", " ") for known in FailureReason}
+    return f"0x{failure_reason:04X} {words.get(failure_reason, 'unknown failure reason')}"
