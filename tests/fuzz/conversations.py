@@ -175,7 +175,7 @@ def _swap(source: random.Random, pdus: list[bytes]) -> None:
 def _cut(source: random.Random, pdus: list[bytes]) -> None:
     if pdus:
         place = source.randrange(len(pdus))
-        pdus[place] = pdus[place][: source.randrange(len(pdus[place]))]
+        pdus[place] = pdus[place][: source.randrange(len(pdus[place]) + 1)]
 
 
 def _insert(source: random.Random, pdus: list[bytes]) -> None:
