@@ -29,6 +29,8 @@ from cad_node.settings import ListenerTls, Scp, Settings
 from cad_node.store.files import Spool
 from cad_node.store.held import Held
 from cad_node.store.performed_steps import PerformedSteps
+from cad_node.store.set_back import bring_back, lies_ahead
+from cad_node.wall_clock import WallClock
 
 
 def run_scp(settings: Settings, stop: threading.Event) -> None:
@@ -40,7 +42,13 @@ def run_scp(settings: Settings, stop: threading.Event) -> None:
     spool = Spool(settings.spool_dir, settings.scp.min_free_mb, durable=settings.scp.fsync)
     seen: dict[str, News] = {}
 
+    clock = WallClock()
+    if lies_ahead(store.database, now()):
+        bring_back(store.database, now(), settings.queue.lease_s)
+
     def settle() -> bool:
+        if clock.was_set_back():
+            bring_back(store.database, now(), settings.queue.lease_s)
         store.jobs.lose_expired(now(), settings.queue.max_attempts)
         store.deliveries.lose_expired(now())
         settled = settle_complete_studies(

@@ -39,6 +39,8 @@ class ListedFiles:
         Nothing is indexed meanwhile. Whoever indexes a file after that gives it its name again if need be: it may have been found under
         that name, and taken for received, before it was unlinked here.
         """
+        if not self.waiting():
+            return 0
         oldest = select(FileToRemoveRow.path).order_by(FileToRemoveRow.asked_at, FileToRemoveRow.path).limit(BATCH)
         with self.database.transaction() as session:
             _keep_arrivals_out(session)
