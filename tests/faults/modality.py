@@ -23,6 +23,7 @@ class Modality:
     pause_s: float = 0.0  # between two instances
     acknowledged: dict[str, Dataset] = field(default_factory=dict)  # by SOP Instance UID
     studies: list[list[Dataset]] = field(default_factory=list)
+    again: list[list[Dataset]] = field(default_factory=list)  # studies to send once more
     failures: int = 0  # associations that weren't had, broke, or in which instances were refused
     statuses: set[int] = field(default_factory=set)
 
@@ -64,12 +65,20 @@ class Modality:
 
     def _run(self, stop: threading.Event, once: bool) -> None:
         while not stop.is_set():
-            study = ct_study(slices=self.slices)
-            self.studies.append(study)
+            study = self._next()
             if not once:
                 self.send(study)
             elif not self.try_once(study):
                 return
+
+    def _next(self) -> list[Dataset]:
+        if self.again:
+            study = self.again.pop()
+            for ds in study:
+                del self.acknowledged[ds.SOPInstanceUID]
+            return study
+        self.studies.append(ct_study(slices=self.slices))
+        return self.studies[-1]
 
 
 def assert_nothing_acknowledged_is_lost(node: Node, *modalities: Modality) -> None:

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from pydicom import dcmread
@@ -29,7 +30,14 @@ class Node:
     What it sends to `pacs_port` are refusals, one short report for each study: the whole way without the minutes of an analysis.
     """
 
-    def __init__(self, folder: Path, pacs_port: int | None = None, database_url: str = "", **scp: Any) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        pacs_port: int | None = None,
+        database_url: str = "",
+        retention: Mapping[str, float] = MappingProxyType({}),
+        **scp: Any,
+    ) -> None:
         folder.mkdir(exist_ok=True)
         self.folder, self.data = folder, folder / "data"
         self.port = free_port()
@@ -37,12 +45,15 @@ class Node:
         self.environment: Mapping[str, str] = {}
         self._config = folder / "cad_node.toml"
         self._running: dict[str, subprocess.Popen[bytes]] = {}
-        keys = "\n".join(f"{key} = {json.dumps(value)}" for key, value in ({"min_free_mb": 0} | scp).items())
-        pacs = _PACS.format(port=pacs_port) if pacs_port else ""
-        models = json.dumps(str(shipped("models")))
-        self._config.write_text(
-            _CONFIG.format(data=json.dumps(str(self.data)), url=database_url, port=self.port, scp=keys, models=models) + pacs
+        text = _CONFIG.format(
+            data=json.dumps(str(self.data)),
+            url=database_url,
+            port=self.port,
+            scp=_keys({"min_free_mb": 0} | scp),
+            models=json.dumps(str(shipped("models"))),
+            retention=_keys({"free_below_mb": 0} | dict(retention)),
         )
+        self._config.write_text(text + (_PACS.format(port=pacs_port) if pacs_port else ""))
 
     def __enter__(self) -> "Node":
         return self
@@ -132,6 +143,10 @@ def wait_for(true: Callable[[], object], what: str, limit_s: float = LIMIT_S) ->
         time.sleep(0.1)
 
 
+def _keys(section: Mapping[str, Any]) -> str:
+    return "\n".join(f"{key} = {json.dumps(value)}" for key, value in section.items())
+
+
 _CONFIG = """\
 [node]
 data_dir = {data}
@@ -161,7 +176,7 @@ backoff_first_s = 0.2
 backoff_longest_s = 1
 timeout_s = 5
 [retention]
-free_below_mb = 0
+{retention}
 """
 _PACS = """\
 [destinations.pacs]
