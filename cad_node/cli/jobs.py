@@ -80,13 +80,13 @@ def retry(
 
 @app.command(epilog="Example: cad-node jobs cancel 7")
 def cancel(job_id: JobId) -> None:
-    """Cancel a queued or running job; of a finished one, the deliveries that haven't left yet."""
+    """Cancel a queued or running job; of a finished one, the deliveries that haven't left yet, or failed."""
     from cad_node.app.start import now
 
     store = existing_store()
     if store.jobs.show(job_id).summary.state == JobState.DONE:
         if not (count := store.deliveries.cancel(job_id, now())):
-            raise CannotNow(f"job {job_id} is done, and none of its deliveries is pending: nothing to cancel")
+            raise CannotNow(f"job {job_id} is done, and all its deliveries are over: nothing to cancel")
         console.print(f"job {job_id}: {count} deliveries are cancelled")
         return
     with _explained(job_id, "cancel", "cancelled"):

@@ -135,7 +135,7 @@ class Deliveries:
             return _retry(session, now, wanted, *([] if destination is None else [DeliveryRow.destination == destination]))
 
     def cancel(self, job_id: int, now: datetime) -> int:
-        """Cancel a job's pending and unconfirmed deliveries. Returns how many. Raises UnknownRow."""
+        """Cancel what isn't done of a job's deliveries, those that failed too. Returns how many. Raises UnknownRow."""
         allowed = DeliveryRow.state.in_(sources(DELIVERY_MOVES, "cancel"))
         with self._database.transaction() as session:
             _require_job(session, job_id)
