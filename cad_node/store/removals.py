@@ -129,13 +129,18 @@ def _size_bytes(path: str) -> int:
 
 
 def _lock(session: Session, stored: Stored) -> None:
-    """Lock what a removal depends on: an instance that comes, a job that is tried again, a delivery that is sent again."""
+    """Lock what a removal depends on: an instance that comes, a job that is tried again, a delivery that is sent again.
+
+    Only rows that are changed are kept waiting, not those that name them: who writes an event of a job goes on.
+    """
     of_kind = JobRow.study_instance_uid == stored.study_instance_uid
     if stored.kind is Kind.RESULTS:
         of_kind = JobRow.id == stored.number
-    session.execute(select(StudyRow.revision).where(StudyRow.study_instance_uid == stored.study_instance_uid).with_for_update())
-    jobs = session.scalars(select(JobRow.id).where(of_kind).order_by(JobRow.id).with_for_update()).all()
-    session.execute(select(DeliveryRow.id).where(DeliveryRow.job_id.in_(jobs)).order_by(DeliveryRow.id).with_for_update())
+    study = select(StudyRow.revision).where(StudyRow.study_instance_uid == stored.study_instance_uid)
+    session.execute(study.with_for_update(key_share=True))
+    jobs = session.scalars(select(JobRow.id).where(of_kind).order_by(JobRow.id).with_for_update(key_share=True)).all()
+    deliveries = select(DeliveryRow.id).where(DeliveryRow.job_id.in_(jobs)).order_by(DeliveryRow.id)
+    session.execute(deliveries.with_for_update(key_share=True))
 
 
 def _may_go(session: Session, stored: Stored) -> bool:
