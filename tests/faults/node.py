@@ -73,9 +73,6 @@ class Node:
         if {"scp", "serve"} & set(verbs):
             wait_for(self.answers, f"the listener of {self.folder}")
 
-    def pid(self, verb: str) -> int:
-        return self._running[verb].pid
-
     def kill(self, verb: str) -> None:
         """SIGKILL, as the kernel does it when memory is short."""
         process = self._running.pop(verb)

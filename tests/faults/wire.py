@@ -1,4 +1,4 @@
-"""An association as bytes on a socket: cheap enough for hundreds, and broken off wherever a test wants."""
+"""An association as bytes on a socket: cheap enough for hundreds."""
 
 import socket
 import struct
@@ -47,11 +47,6 @@ class Wire:
         if answer.kind != DATA:
             raise Broken(f"PDU of type {answer.kind}")
         return status_of(answer.body)
-
-    def send_half(self, ds: Dataset) -> None:
-        """A C-STORE request that never ends."""
-        pdus = store_pdus(ds)
-        self._socket.sendall(pdus[: len(pdus) // 2])
 
     def release(self) -> None:
         self._socket.sendall(_RELEASE_RQ)
