@@ -1,5 +1,6 @@
 """The receiving process: the listener, and the settling of complete studies into jobs."""
 
+import sys
 import threading
 from contextlib import ExitStack, closing
 
@@ -32,9 +33,12 @@ from cad_node.store.performed_steps import PerformedSteps
 from cad_node.store.set_back import bring_back, lies_ahead
 from cad_node.wall_clock import WallClock
 
+_TURN_S = 0.0005  # threads here wait for network and disk; one that comes back shouldn't wait as long for the indexing one
+
 
 def run_scp(settings: Settings, stop: threading.Event) -> None:
     """The listener, and the settling of complete studies into jobs."""
+    sys.setswitchinterval(_TURN_S)
     pydicom_settings.reading_validation_mode = IGNORE  # what is used is checked where it is; a third of a negotiation
     store = open_store(settings)
     manifests = [folder.manifest for folder in usable_models(settings)]

@@ -15,14 +15,14 @@ from typing import NamedTuple
 from cad_node.errors import CadNodeError
 from cad_node.log import get_logger
 from cad_node.receive.header import Header
-from cad_node.store.files import Spool, forget, restore, sha256_of
+from cad_node.store.files import Placed, Spool, forget, restore
 from cad_node.store.studies import ReceivedInstance, Studies
 
 log = get_logger()
 
 _MOST_AT_ONCE = 500
 _MOST_WAITING = 5_000  # beyond, senders wait: the index doesn't keep up
-_GATHERING_S = 0.05
+_GATHERING_S = 0.25  # many at once cost little more than one, and each batch waits for the disk as its senders do
 _RETRY_S = 1.0
 _PATIENCE_S = 5.0
 
@@ -50,6 +50,7 @@ class Ticket:
     """Where an instance stands in the queue."""
 
     number: int
+    comes_again: bool  # an instance of its UID lies at its place, or waits
     is_conflict: bool = False  # known once it is indexed: another content has its UID
 
 
@@ -78,21 +79,17 @@ class IndexQueue:
 
     def put(self, arrived: Arrived) -> Ticket:
         """Have an instance indexed soon. Raises IndexBehind where too many wait already."""
+        uid = arrived.header.sop_instance_uid
         with self._changed:
             if not self._changed.wait_for(lambda: len(self._waiting) < _MOST_WAITING, _PATIENCE_S):
                 raise IndexBehind("the index doesn't keep up; send the instance again later")
             self._put += 1
-            ticket = Ticket(self._put)
+            ticket = Ticket(self._put, comes_again=uid in self._uids or arrived.final.exists())
             self._waiting.append((arrived, ticket))
-            self._uids[arrived.header.sop_instance_uid] += 1
+            self._uids[uid] += 1
             if len(self._waiting) == 1:
                 self._changed.notify_all()
             return ticket
-
-    def holds(self, sop_instance_uid: str) -> bool:
-        """Whether an instance of this UID waits."""
-        with self._changed:
-            return sop_instance_uid in self._uids
 
     def wait_for(self, ticket: Ticket, timeout_s: float = _PATIENCE_S) -> bool:
         """Wait until the instance of a ticket is indexed; False: it isn't yet."""
@@ -144,9 +141,9 @@ class IndexQueue:
             return self._changed.wait_for(lambda: self._stopping, _RETRY_S)
 
     def _index_all(self, batch: Sequence[tuple[Arrived, Ticket]]) -> None:
-        paths = [self._spool.place(arrived.arriving, arrived.final).path for arrived, _ in batch]
-        self._spool.sync(paths)
-        received = [self._received(arrived, path) for (arrived, _), path in zip(batch, paths, strict=True)]
+        placed = [self._spool.place(arrived.arriving, arrived.final) for arrived, _ in batch]
+        self._spool.sync(place.path for place in placed)
+        received = [self._received(arrived, place) for (arrived, _), place in zip(batch, placed, strict=True)]
         conflicts = {id(conflict) for conflict in self._studies.index_all(received, batch[-1][0].at).conflicts}
         for (arrived, ticket), indexed in zip(batch, received, strict=True):
             ticket.is_conflict = id(indexed) in conflicts
@@ -155,7 +152,7 @@ class IndexQueue:
             restore(arrived.arriving, indexed.path)
             forget(arrived.arriving)
 
-    def _received(self, arrived: Arrived, path: Path) -> ReceivedInstance:
+    def _received(self, arrived: Arrived, placed: Placed) -> ReceivedInstance:
         header = arrived.header
         is_result = self._studies.is_own_result(header.sop_instance_uid) if arrived.is_result is None else arrived.is_result
         return ReceivedInstance(
@@ -165,8 +162,8 @@ class IndexQueue:
             sop_class_uid=header.sop_class_uid,
             transfer_syntax_uid=arrived.transfer_syntax_uid,
             modality=header.modality,
-            path=path,
-            sha256=sha256_of(path),
+            path=placed.path,
+            sha256=placed.sha256,
             header=header.index,
             is_result=is_result,
             calling_ae_title=arrived.calling_ae_title,

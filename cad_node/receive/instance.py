@@ -53,7 +53,6 @@ class Intake:
         Raises InvalidUid, OutOfSpace, IndexBehind; and UidTaken: it is kept, but aside.
         """
         final = self._spool.path_of(header.study_instance_uid, header.series_instance_uid, header.sop_instance_uid)
-        is_new = not (self._index.holds(header.sop_instance_uid) or final.exists())
         try:
             file.complete()
             is_result, sender = may_be_result(header), command.calling_ae_title
@@ -61,7 +60,7 @@ class Intake:
         except BaseException:
             file.discard()
             raise
-        if not is_new:
+        if ticket.comes_again:
             self._require_no_conflict(ticket, header.sop_instance_uid)
         return ticket
 

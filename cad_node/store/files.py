@@ -8,7 +8,6 @@ import os
 import re
 import shutil
 import uuid
-import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from enum import Enum, auto
@@ -40,21 +39,23 @@ NEW, SAME, CONFLICT = Placement
 _TEMPORARY = ".tmp"  # suffix
 _LOCK = "lock"
 _UNFINISHED = ".part"  # suffix
+_MOST_SYNCED = 1000  # folders remembered
 _META_START = 144  # bytes: preamble, prefix and the element that says how long the File Meta Information is
 
 
 class Placed(NamedTuple):
     path: Path
     outcome: Placement
+    sha256: str  # of what lies there
 
 
 class Spool:
     """The folder of received instances: instances/<study>/<series>/<SOP instance>.dcm, conflicts/, and arriving/.
 
-    Each process has a folder of its own in arriving/, locked while it lives. A file is written there, and is named after its size
-    and checksum when it is complete; whoever sent it may then be told that it is stored. It gets its final name afterwards, and
-    loses the first one when the index knows the instance. So what a dead process leaves is either as long and as its checksum
-    says, and perhaps not indexed, or nobody was told that it exists.
+    Each process has a folder of its own in arriving/, locked while it lives. A file is written there, and is named after its SHA-256
+    when it is complete; whoever sent it may then be told that it is stored. It gets its final name afterwards, and loses the first
+    one when the index knows the instance. So what a dead process leaves is either as its name says, and perhaps not indexed, or
+    nobody was told that it exists.
     """
 
     def __init__(self, root: Path, min_free_mb: int, *, durable: bool = True) -> None:
@@ -73,6 +74,7 @@ class Spool:
         _sync_folder(self._own.parent)
         self._own_descriptor = os.open(self._own, os.O_RDONLY | os.O_DIRECTORY)
         self._numbers = itertools.count()
+        self._synced: set[Path] = set()  # folders whose own names are durable
 
     def close(self) -> None:
         """Give up this process's folder in arriving/; what lies there is the next one's to take over."""
@@ -104,19 +106,24 @@ class Spool:
         """
         with _out_of_space_named(final):
             if _link(arriving, final) or final.samefile(arriving):
-                return Placed(final, NEW)
+                return Placed(final, NEW, sha256_in(arriving))
             content_sha256 = _data_set_sha256(arriving)
             if content_sha256 == _data_set_sha256(final):
-                return Placed(final, SAME)
+                return Placed(final, SAME, sha256_of(final))
             aside = self._conflicts / f"{final.stem}.{content_sha256[:16]}.dcm"
             _link(arriving, aside)
-            return Placed(aside, CONFLICT)
+            return Placed(aside, CONFLICT, sha256_of(aside))
 
     def sync(self, placed: Iterable[Path]) -> None:
         """Make final names durable, and those of the folders they are in."""
-        if self._durable:
-            for folder in sorted({folder for path in placed for folder in path.parents if folder.is_relative_to(self._root)}):
-                _sync_folder(folder)
+        if not self._durable:
+            return
+        for folder in {path.parent for path in placed}:
+            _sync_folder(folder)
+            if folder not in self._synced:  # another thread or process may have made it, and not have come so far
+                for above in folder.relative_to(self._root).parents:
+                    _sync_folder(self._root / above)
+                self._synced = {*itertools.islice(self._synced, _MOST_SYNCED), folder}
 
     def left_behind(self) -> Iterator[Path]:
         """The complete files in arriving/ of processes that are dead; what they hadn't finished is removed.
@@ -138,13 +145,12 @@ class Spool:
 class ArrivingFile:
     """A file that is being received."""
 
-    __slots__ = ("_checksum", "_descriptor", "_folder", "path", "size")
+    __slots__ = ("_descriptor", "_digest", "_folder", "path")
 
     def __init__(self, path: Path, folder: int | None) -> None:
         """folder: the descriptor of the one it is in, where it has to be durable."""
         self.path = path
-        self.size = 0  # bytes
-        self._checksum = 0  # CRC-32
+        self._digest = hashlib.sha256()
         self._folder = folder
         self._descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600)
 
@@ -157,8 +163,7 @@ class ArrivingFile:
             while written < wanted:  # a disk that is nearly full takes a part, and then says so
                 written += os.write(self._descriptor, rest[written:])
         for chunk in chunks:
-            self._checksum = zlib.crc32(chunk, self._checksum)
-        self.size += wanted
+            self._digest.update(chunk)
 
     def read_at(self, offset: int, size: int) -> bytes:
         """What is written there."""
@@ -167,7 +172,7 @@ class ArrivingFile:
     def complete(self) -> None:
         """No more is written: the file is whole, and durable, from now on. Raises OutOfSpace."""
         with _out_of_space_named(self.path):
-            complete = self.path.with_name(_complete_name(self.path.stem, self.size, self._checksum))
+            complete = self.path.with_name(f"{self.path.stem}.{self._digest.hexdigest()}.dcm")
             self.path.rename(complete)  # before the content is: one write to the disk for both, and a torn file differs from its name
             self.path = complete
             if self._folder is not None:
@@ -196,6 +201,11 @@ def restore(arriving: Path, final: Path) -> None:
 def forget(arriving: Path) -> None:
     """Remove a file's name in arriving/: it is indexed, or isn't wanted."""
     arriving.unlink(missing_ok=True)
+
+
+def sha256_in(arriving: Path) -> str:
+    """The SHA-256 that the name of a complete file in arriving/ tells."""
+    return arriving.suffixes[-2].removeprefix(".")
 
 
 def sha256_of(path: Path) -> str:
@@ -277,19 +287,9 @@ def _link(arriving: Path, final: Path) -> bool:
             return True
 
 
-def _complete_name(number: str, size: int, checksum: int) -> str:
-    return f"{number}.{size}.{checksum:08x}.dcm"
-
-
 def _is_complete(path: Path) -> bool:
-    """Whether a file in arriving/ is what its name says; the wrong ones were never acknowledged."""
-    if path.suffix != ".dcm" or (size := path.stat().st_size) != int(path.name.split(".")[1]):
-        return False
-    checksum = 0
-    with path.open("rb") as file:
-        while chunk := file.read(1 << 20):
-            checksum = zlib.crc32(chunk, checksum)
-    return path.name == _complete_name(path.name.split(".")[0], size, checksum)
+    """Whether a file in arriving/ is what its name says; another was never acknowledged."""
+    return path.suffix == ".dcm" and sha256_of(path) == sha256_in(path)
 
 
 def _is_abandoned(folder: Path) -> bool:
