@@ -52,7 +52,7 @@ def receivers() -> list[Receiver]:
         Receiver("storescp --fork +B -pdu 131072", _storescp("+B", "-pdu", "131072"), _files, no_dcmtk),
         Receiver("Orthanc", _orthanc, _orthanc_files, no_orthanc),
         Receiver("cad_node", _cad_node(durable=True), _instances),
-        Receiver("cad_node, no fsync", _cad_node(durable=False), _instances),
+        Receiver("cad_node without fsync", _cad_node(durable=False), _instances),
     ]
 
 
