@@ -1,4 +1,4 @@
-"""Instances a second that the listener takes and the sender gives, beside DCMTK and Orthanc, interleaved; medians and ratios.
+"""Instances a second that the listener takes, beside DCMTK and Orthanc, interleaved; medians and ratios.
 
 python -m benchmarks.intake [--runs 7] [--only WORDS] [--json FILE]
 """
@@ -20,8 +20,6 @@ from benchmarks.intake.instances import compressed, ct_instances
 from benchmarks.intake.receivers import Receiver, receivers, running
 from benchmarks.intake.senders import send
 
-Figures = dict[str, list[float]]
-
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.intake", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
@@ -36,7 +34,7 @@ def main() -> None:
         if receiver.missing:
             console.print(f"left out: {receiver.name}: {receiver.missing}")
     with tempfile.TemporaryDirectory(prefix="cad-node-intake-") as folder:
-        figures = _measure(Path(folder), compared, arguments.runs, arguments.instances, arguments.only, console)
+        figures = _measure(Path(folder), compared, arguments, console)
     for scene, by_receiver in figures.items():
         console.print(_table(scene, by_receiver))
     if arguments.json:
@@ -46,8 +44,9 @@ def main() -> None:
 
 
 def _measure(
-    folder: Path, compared: Sequence[Receiver], runs: int, count: int, only: str, console: Console
+    folder: Path, compared: Sequence[Receiver], arguments: argparse.Namespace, console: Console
 ) -> Mapping[str, Mapping[str, list[float]]]:
+    runs, count = arguments.runs, arguments.instances
     plain = ct_instances(folder / "ct", count)
     sets: dict[str, Path] = {"uncompressed": plain}
     scenes = [
@@ -60,7 +59,7 @@ def _measure(
     figures: dict[str, dict[str, list[float]]] = {}
     for content, associations, nodelay in scenes:
         scene = f"{count} {content}, {associations} association{'s' * (associations > 1)}" + ("" if nodelay == "1" else ", Nagle on")
-        if only not in scene:
+        if arguments.only not in scene:
             continue
         if content not in sets:
             sets[content] = compressed(plain, folder / "j2k")

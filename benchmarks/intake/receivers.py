@@ -65,7 +65,9 @@ def running(receiver: Receiver, folder: Path, nodelay: str) -> Iterator[Running]
     folder.mkdir(parents=True)
     port = free_port()
     with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(receiver.command(port, folder), stdout=log, stderr=log, env=_environment(folder, nodelay), start_new_session=True)
+        process = subprocess.Popen(
+            receiver.command(port, folder), stdout=log, stderr=log, env=_environment(folder, nodelay), start_new_session=True
+        )
     try:
         _wait_until_it_listens(port, process, folder)
         yield Running(port, process, folder)
