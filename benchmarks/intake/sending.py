@@ -38,10 +38,10 @@ def main() -> None:
         folder = ct_instances(Path(name) / "ct", arguments.instances)
         files = sorted(folder.iterdir())
         for number in track(range(arguments.runs), "sending", console=console):
-            for sender in rates:
+            for sender, values in rates.items():
                 with running(storescp, Path(name) / f"run{number}", "1") as process:
                     seconds = send(folder, process.port, 1, "1") if sender == "storescu" else _ours(files, process.port)
-                rates[sender].append(len(files) / seconds)
+                values.append(len(files) / seconds)
     medians = {sender: statistics.median(values) for sender, values in rates.items()}
     for sender, median in medians.items():
         console.print(f"{sender}: {median:.0f} instances/s, ratio to storescu {median / medians['storescu']:.2f}")
