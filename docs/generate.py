@@ -17,7 +17,9 @@ from pydicom.uid import UID
 
 from cad_node.deliver.statuses import outcome_of
 from cad_node.implementation import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
-from cad_node.lifecycle import DELIVERY_MOVES, JOB_MOVES, STUDY_MOVES
+from cad_node.lifecycle import COMMITMENT_MOVES, DELIVERY_MOVES, JOB_MOVES, STEP_MOVES, STUDY_MOVES
+from cad_node.receive import commitment
+from cad_node.receive.mpps import StepFailure
 from cad_node.receive.presentation import STORAGE_CLASSES, TRANSFER_SYNTAXES
 from cad_node.receive.statuses import STORE_STATUSES, SUCCESS
 from cad_node.settings import Settings
@@ -32,8 +34,13 @@ def table(head: Iterable[str], rows: Iterable[Iterable[Any]]) -> str:
 
 
 def diagram(moves: Mapping[tuple[StrEnum, str], StrEnum]) -> str:
-    arrows = "\n".join(f"    {source} --> {target}: {event}" for (source, event), target in moves.items())
+    arrows = "\n".join(f"    {_node(source)} --> {_node(target)}: {event}" for (source, event), target in moves.items())
     return f"```mermaid\nstateDiagram-v2\n{arrows}\n```"
+
+
+def _node(state: StrEnum) -> str:
+    """Its name in a diagram, where a space would end it."""
+    return state.value.replace(" ", "_")
 
 
 def settings_tables() -> str:
@@ -85,9 +92,26 @@ def transfer_syntax_table() -> str:
     return table(("Transfer Syntax", "UID"), [(UID(uid).name, f"`{uid}`") for uid in TRANSFER_SYNTAXES])
 
 
+_STATUS_HEAD = ("Status", "Error Comment (0000,0902)")
+
+
 def status_table() -> str:
-    rows = [(SUCCESS, "Stored, durably"), *STORE_STATUSES.values()]
-    return table(("Status", "Error Comment (0000,0902)"), [(f"0x{code:04X}", comment) for code, comment in rows])
+    stored = SUCCESS._replace(comment="Stored, durably")
+    return table(_STATUS_HEAD, [(f"0x{code:04X}", comment) for code, comment in (stored, *STORE_STATUSES.values())])
+
+
+def step_status_table() -> str:
+    rows = [(0x0000, "Noted, durably", None), *(failure.value for failure in StepFailure)]
+    return table(
+        (*_STATUS_HEAD, "Error ID (0000,0903)"),
+        [(f"0x{code:04X}", comment, f"0x{error_id:04X}" if error_id else "") for code, comment, error_id in rows],
+    )
+
+
+def commitment_status_table() -> str:
+    refusals = [value for value in vars(commitment).values() if isinstance(value, commitment.Refusal)]
+    rows = [(commitment.SUCCESS, "Noted, durably"), *sorted(refusals)]
+    return table(_STATUS_HEAD, [(f"0x{code:04X}", comment) for code, comment in rows])
 
 
 # A status of each kind, as it is shown: 0xA7xx stands for every status from 0xA700 to 0xA7FF.
@@ -128,9 +152,13 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "study states": lambda: diagram(STUDY_MOVES),
     "job states": lambda: diagram(JOB_MOVES),
     "delivery states": lambda: diagram(DELIVERY_MOVES),
+    "commitment states": lambda: diagram(COMMITMENT_MOVES),
+    "step states": lambda: diagram(STEP_MOVES),
     "storage SOP classes": sop_class_table,
     "transfer syntaxes": transfer_syntax_table,
     "C-STORE statuses": status_table,
+    "performed procedure step statuses": step_status_table,
+    "storage commitment statuses": commitment_status_table,
     "delivery statuses": delivery_status_table,
     "implementation": implementation_table,
     "private codes of quantities": lambda: table(*measurement_parts.private_codes()),
