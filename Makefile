@@ -1,6 +1,6 @@
 # cad_node: `make demo` and `make test` need nothing but this checkout on Debian or Ubuntu with Python 3.11 or newer.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-quick test-faults fuzz check format bench bench-measurement bench-candidates model docs clean system-packages
+.PHONY: help demo test test-quick test-faults fuzz check format bench bench-intake bench-measurement bench-candidates model docs clean system-packages
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -38,6 +38,10 @@ docs: .venv/.development ## Write the generated parts of the documents anew
 
 bench: .venv/.development ## Where the time of one study goes; STUDY=DIR takes your own
 	$(BIN)/python benchmarks/study.py $(if $(STUDY),--study $(STUDY)) --json build/bench-study.json
+
+bench-intake: .venv/.development system-packages ## Instances a second, received and sent, beside DCMTK and Orthanc
+	$(BIN)/python -m benchmarks.intake --json build/bench-intake.json
+	$(BIN)/python -m benchmarks.intake.sending --json build/bench-sending.json
 
 fuzz: .venv/.development ## Mutated bytes at the front door: INPUTS=1000000 (SEED=1); GUIDED=1 has atheris lead the mutations
 	$(if $(GUIDED),$(PIP) -e '.[fuzz]')
