@@ -21,6 +21,7 @@ from cad_node.lifecycle import COMMITMENT_MOVES, DELIVERY_MOVES, JOB_MOVES, STEP
 from cad_node.receive import commitment
 from cad_node.receive.mpps import StepFailure
 from cad_node.receive.presentation import STORAGE_CLASSES, TRANSFER_SYNTAXES
+from cad_node.receive.result_headers import LEVELS, UNIQUE_KEYS, keys_down_to
 from cad_node.receive.statuses import STORE_STATUSES, SUCCESS
 from cad_node.settings import Settings
 
@@ -114,6 +115,16 @@ def commitment_status_table() -> str:
     return table(_STATUS_HEAD, [(f"0x{code:04X}", comment) for code, comment in rows])
 
 
+def query_key_table() -> str:
+    known: frozenset[str] = frozenset()
+    rows = []
+    for level in LEVELS:
+        keys = keys_down_to(level)
+        rows.append((level, UNIQUE_KEYS[level], ", ".join(sorted(keys - known - {UNIQUE_KEYS[level]}))))
+        known = keys
+    return table(("Level", "Unique key", "Other keys"), rows)
+
+
 # A status of each kind, as it is shown: 0xA7xx stands for every status from 0xA700 to 0xA7FF.
 SCU_STATUSES = {
     **{
@@ -159,6 +170,7 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "C-STORE statuses": status_table,
     "performed procedure step statuses": step_status_table,
     "storage commitment statuses": commitment_status_table,
+    "query keys": query_key_table,
     "delivery statuses": delivery_status_table,
     "implementation": implementation_table,
     "private codes of quantities": lambda: table(*measurement_parts.private_codes()),
