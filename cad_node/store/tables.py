@@ -235,7 +235,7 @@ class JobEventRow(Base):
     """One move of a job or of one of its deliveries."""
 
     __tablename__ = "job_events"
-    __table_args__ = (Index(None, "job_id", "id"),)
+    __table_args__ = (Index(None, "job_id", "id"), Index(None, "delivery_id"))
 
     id: Mapped[int] = mapped_column(_Key, primary_key=True)
     job_id: Mapped[int] = mapped_column(_Key, ForeignKey("jobs.id"))

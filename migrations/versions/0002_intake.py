@@ -75,6 +75,7 @@ def _upgrade_commitment() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_commitment_requests"),
         sa.UniqueConstraint("calling_ae_title", "transaction_uid", name="uq_commitment_requests_calling_ae_title"),
     )
+    op.create_index("ix_job_events_delivery_id", "job_events", ["delivery_id"])  # SQLite looks there when deliveries are inserted
     op.create_index("ix_commitment_requests_state_run_after", "commitment_requests", ["state", "run_after"])
     op.create_table(
         "commitment_instances",
@@ -87,6 +88,7 @@ def _upgrade_commitment() -> None:
 
 
 def _downgrade_commitment() -> None:
+    op.drop_index("ix_job_events_delivery_id", "job_events")
     op.drop_table("commitment_instances")
     op.drop_table("commitment_requests")
     op.drop_table("confirmation_requests")

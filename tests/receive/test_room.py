@@ -47,9 +47,9 @@ def test_a_disk_that_fills_takes_what_fits_above_the_floor_and_is_used_again_onc
         time.sleep(LOOKED_AGAIN_S)
         again = [store(association, ds).Status for ds in instances]
         admitted = door.associate()
-        found = len(door.files(instances[0].StudyInstanceUID))
         admitted.release()
         association.release()
+        found = len(door.files(instances[0].StudyInstanceUID))
 
     assert set(first) == {0x0000, 0xA700}
     assert first == sorted(first)  # the one status, then the other

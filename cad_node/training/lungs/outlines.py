@@ -45,17 +45,27 @@ class Outlines:
 
 
 def outline(network: nn.Module, case: Case) -> Outlines:
-    lungs, served = outline_as_served(network, case)
+    lungs, served = outline_as_served(network, case.voxels)
     return Outlines(case, outline_slices(network, case.voxels[:, None])[:, 0], served, lungs)
 
 
-def outline_as_served(network: nn.Module, case: Case) -> tuple[Lungs | None, Mask]:
-    """None and an empty mask where the scan is refused."""
+def outline_as_served(network: nn.Module, voxels: NDArray[np.int16], apart_mm: float = SPACING_MM[0]) -> tuple[Lungs | None, Mask]:
+    """None and an empty mask where the scan is refused. apart_mm: between two slices."""
     try:
-        lungs = segment_lungs(_volume(case.voxels), _Serving(network))
+        lungs = segment_lungs(as_volume(voxels, apart_mm), _Serving(network))
     except UnusableSeries:
-        return None, np.zeros(case.voxels.shape, np.bool_)
-    return lungs, lungs.mask(case.voxels.shape)
+        return None, np.zeros(voxels.shape, np.bool_)
+    return lungs, lungs.mask(voxels.shape)
+
+
+def as_volume(voxels: NDArray[np.int16], apart_mm: float = SPACING_MM[0]) -> Volume:
+    """As the serving side reads a series. apart_mm: between two slices."""
+    _, y, x = SPACING_MM
+    affine = np.eye(4)
+    affine[:3, :3] = np.column_stack(([0, 0, apart_mm], [0, y, 0], [x, 0, 0]))
+    source = Dataset()
+    source.SeriesInstanceUID = "2.25.1"
+    return Volume(voxels, affine, (source,) * len(voxels))
 
 
 def outline_slices(network: nn.Module, slices: NDArray[Any]) -> Mask:
@@ -76,12 +86,3 @@ class _Serving:
 
     def run(self, inputs: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
         return {name: torch.from_numpy(logits).sigmoid().numpy() for name, logits in predict(self.network, inputs, BATCH).items()}
-
-
-def _volume(voxels: NDArray[np.int16]) -> Volume:
-    z, y, x = SPACING_MM
-    affine = np.eye(4)
-    affine[:3, :3] = np.column_stack(([0, 0, z], [0, y, 0], [x, 0, 0]))
-    source = Dataset()
-    source.SeriesInstanceUID = "2.25.1"
-    return Volume(voxels, affine, (source,) * len(voxels))
