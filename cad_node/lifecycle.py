@@ -1,4 +1,4 @@
-"""The states of a study, a performed procedure step, a job, a delivery and a commitment, and every move between them; pure, and shown in ARCHITECTURE.md."""
+"""The states of studies, jobs, deliveries, procedure steps and commitment, and every move between them; pure."""
 
 import random
 from collections.abc import Mapping

@@ -30,6 +30,7 @@ from cad_node.store.studies import NewJob, ReceivedInstance, Studies
 from cad_node.worker import Worker, describe
 from tests.factory import ct_study, save_study
 from tests.shipped_models import LUNG_NODULES
+from tests.store.arrivals import index
 
 KEY = ("lung_nodule_ct", LUNG_NODULES.name)
 MODEL = Model(read_model(LUNG_NODULES).manifest, {OWN: load_network(PartFolder(LUNG_NODULES, read_part(LUNG_NODULES)), "cpu", threads=1)})
@@ -86,8 +87,10 @@ def queue_study(worker: Worker, tmp_path: Path) -> Callable[..., int]:
         files = save_study(datasets, tmp_path / datasets[0].StudyInstanceUID)
         for ds, file in zip(datasets, files, strict=True):
             uids = ds.StudyInstanceUID, ds.SeriesInstanceUID, ds.SOPInstanceUID, ds.SOPClassUID
-            worker.studies.index(
-                ReceivedInstance(*uids, ds.file_meta.TransferSyntaxUID, "CT", file, ds.SOPInstanceUID, {}, False), worker.clock()
+            index(
+                worker.studies,
+                ReceivedInstance(*uids, ds.file_meta.TransferSyntaxUID, "CT", file, ds.SOPInstanceUID, {}, False),
+                worker.clock(),
             )
         (evidence,) = [e for e in worker.studies.receiving() if e.study_instance_uid == datasets[0].StudyInstanceUID]
         job = NewJob(*KEY, datasets[0].SeriesInstanceUID if names_series else None, 0, None, "")

@@ -11,8 +11,8 @@ _NOT_AUTHORIZED = 0x0124  # PS3.7 Annex C
 def is_authorized(message: Any, context: PresentationContext) -> bool:
     """What a peer may do is settled with its presentation contexts; a message mustn't reach further than the context it came in.
 
-    N-EVENT-REPORT is sent by an SCP to us as SCU, and not every PACS negotiates that role. An instance of another SOP class
-    than its context's is refused where it is stored.
+    N-EVENT-REPORT is sent by an SCP to us as SCU, and not every PACS negotiates that role. Who may store one kind of instance
+    may store every kind, so C-STORE isn't compared; that the data set is of the command's class is seen where it is stored.
     """
     if isinstance(message, C_ECHO):
         return True

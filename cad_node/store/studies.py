@@ -33,22 +33,12 @@ class Studies:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def index(self, received: ReceivedInstance, now: datetime) -> bool:
-        """Note a placed file. True: a new row, and an image moves its study; False: the row was there.
-
-        The first content to be indexed has the UID, wherever its file lies: one that was placed before, by a process that died then,
-        was acknowledged to nobody and takes no UID.
-        Raises UidTaken if another content has the UID; this one is flagged as a conflict.
-        """
-        indexed = self.index_all([received], now)
-        if indexed.conflicts:
-            raise UidTaken(
-                f"SOP Instance UID {received.sop_instance_uid} belongs to another content; this one is kept as {received.path.name}"
-            )
-        return bool(indexed.new)
-
     def index_all(self, batch: Sequence[ReceivedInstance], now: datetime) -> Indexed:
-        """Note placed files in one transaction, as index() does each; those whose UID another content has are flagged and returned."""
+        """Note placed files in one transaction: a new image moves its study; one whose UID another content has is flagged and returned.
+
+        The first content to be indexed has the UID, wherever its file lies: one that was placed by a process that died then, and
+        that no start has found since, takes no UID.
+        """
         with self._database.transaction() as session:
             return add_arrivals(session, batch, now)
 

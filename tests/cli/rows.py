@@ -9,6 +9,7 @@ from cad_node.app.start import Store
 from cad_node.store.deliveries import ClaimedDelivery
 from cad_node.store.jobs import NewResult
 from cad_node.store.studies import NewJob, ReceivedInstance
+from tests.store.arrivals import index
 
 T0 = datetime(2026, 1, 2, 10, 0, tzinfo=UTC)
 MODEL = ("lung_nodule_ct", "1.0.0")
@@ -18,7 +19,7 @@ def add_job(store: Store, *, refusal: tuple[str, str] | None = None) -> int:
     """A settled study of one image, and its one job: queued, or refused with a code and a sentence."""
     uid, *image = generate_uid(), generate_uid(), generate_uid()
     received = ReceivedInstance(uid, *image, CTImageStorage, ExplicitVRLittleEndian, "CT", Path("image.dcm"), "0" * 64, {}, is_result=False)
-    store.studies.index(received, T0)
+    index(store.studies, received, T0)
     job = NewJob(*MODEL, image[0], 0, *(refusal or (None, "")), evidence="association end")
     (evidence,) = store.studies.receiving()
     assert store.studies.settle(uid, evidence.revision, [job], T0, last_instance_at=evidence.last_instance_at)

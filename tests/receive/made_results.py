@@ -10,7 +10,7 @@ from cad_node.store.database import Database
 from cad_node.store.files import write_durably
 from cad_node.store.jobs import Jobs, NewResult
 from cad_node.store.studies import Studies
-from tests.store.arrivals import NOW, claim, new_job, received, settle
+from tests.store.arrivals import NOW, claim, index, new_job, received, settle
 
 CLASSES = {"SEG": SegmentationStorage, "SR": ComprehensiveSRStorage}
 
@@ -21,7 +21,7 @@ def make_results(database: Database, folder: Path, study_instance_uid: str, **pa
     patient_and_study: attributes of both, beside PatientName Muster^Eva, PatientID P-1 and StudyDate 20260102.
     """
     studies, jobs = Studies(database), Jobs(database)
-    studies.index(received(study=study_instance_uid), NOW)
+    index(studies, received(study=study_instance_uid), NOW)
     settle(studies, study_instance_uid, new_job(series=f"{study_instance_uid}.1"))
     job = claim(jobs)
     made = [_result(study_instance_uid, number, modality, patient_and_study) for number, modality in enumerate(CLASSES, 1)]

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from cad_node.store.jobs import ClaimedJob, Jobs, NewResult
-from cad_node.store.studies import NewJob, ReceivedInstance, Studies
+from cad_node.store.studies import NewJob, ReceivedInstance, Studies, UidTaken
 
 NOW = datetime(2026, 1, 2, 10, 11, 12, 131415, UTC)
 LEASE_S = 60.0
@@ -17,6 +17,14 @@ SR = "1.2.840.10008.5.1.4.1.1.88.34"
 
 def after(seconds: float) -> datetime:
     return NOW + timedelta(seconds=seconds)
+
+
+def index(studies: Studies, instance: ReceivedInstance, now: datetime) -> bool:
+    """Index one instance: whether it is new. Raises UidTaken."""
+    indexed = studies.index_all([instance], now)
+    if indexed.conflicts:
+        raise UidTaken(instance.sop_instance_uid)
+    return bool(indexed.new)
 
 
 def received(number: int = 1, study: str = "1.2.3", *, series: str = "", content: str = "a", is_result: bool = False) -> ReceivedInstance:
@@ -53,7 +61,7 @@ def queue_jobs(studies: Studies, *priorities: int, model: tuple[str, str] = MODE
     """One study with one job for each priority."""
     for number, priority in enumerate(priorities, 1):
         study = f"1.2.{number}"
-        studies.index(received(study=study), NOW)
+        index(studies, received(study=study), NOW)
         settle(studies, study, new_job(model, priority))
 
 

@@ -14,7 +14,7 @@ from cad_node.store.files import Spool, sha256_of, write_durably
 from cad_node.store.jobs import Jobs
 from cad_node.store.migrate import upgrade
 from cad_node.store.studies import Studies
-from tests.store.arrivals import LEASE_S, MODEL, NOW, claim, received, results
+from tests.store.arrivals import LEASE_S, MODEL, NOW, claim, index, received, results
 from tests.store.placing import place
 
 
@@ -55,7 +55,7 @@ def index_instances(url: str, _name: str, start: Barrier, out: Connection) -> No
     database = Database(url)
     studies = Studies(database)
     start.wait()
-    out.send([number for number in range(30) if studies.index(received(number), NOW)])
+    out.send([number for number in range(30) if index(studies, received(number), NOW)])
     database.dispose()
 
 
@@ -112,7 +112,7 @@ def place_and_hang_before_the_index(url: str, root: Path, content: bytes, out: C
         time.sleep(600)
 
     event.listen(database.engine, "before_cursor_execute", hang)
-    Studies(database).index(replace(received(1), path=placed.path, sha256=sha256_of(placed.path)), NOW)
+    index(Studies(database), replace(received(1), path=placed.path, sha256=sha256_of(placed.path)), NOW)
 
 
 def place_many(root: Path, content: str, start: Barrier, out: Connection) -> None:

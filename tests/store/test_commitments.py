@@ -8,7 +8,7 @@ from cad_node.store.commitments import Commitments, TransactionTaken
 from cad_node.store.database import Database
 from cad_node.store.studies import Studies
 from cad_node.store.tables import CommitmentRequestRow
-from tests.store.arrivals import CT, LEASE_S, NOW, after, received
+from tests.store.arrivals import CT, LEASE_S, NOW, after, index, received
 
 FIRST, SECOND = Reference(CT, "1.2.3.9.1"), Reference(CT, "1.2.3.9.2")
 
@@ -106,7 +106,7 @@ def test_a_transaction_uid_belongs_to_its_instances_and_its_peer(commitments):
 def test_the_index_tells_where_each_instance_lies_however_many_are_asked_for(database, commitments):
     studies = Studies(database)
     for number in (1, 2):
-        studies.index(received(number), NOW)
+        index(studies, received(number), NOW)
 
     indexed = commitments.indexed([f"1.2.3.9.{number}" for number in range(1, 1502)])
 

@@ -20,7 +20,7 @@ from cad_node.store.jobs import Jobs
 from cad_node.store.node import node_uid
 from cad_node.store.studies import Studies
 from cad_node.store.tables import NodeRow, StudyRow
-from tests.store.arrivals import LEASE_S, NOW, claim, new_job, queue_jobs, received, results, settle
+from tests.store.arrivals import LEASE_S, NOW, claim, index, new_job, queue_jobs, received, results, settle
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def test_a_transaction_is_kept_whole_or_not_at_all(database):
 def test_times_come_back_in_utc_whatever_their_zone_was(database):
     in_lisbon = datetime(2026, 7, 1, 12, 0, 0, 123456, timezone(timedelta(hours=1)))
 
-    Studies(database).index(received(), in_lisbon)
+    index(Studies(database), received(), in_lisbon)
 
     (evidence,) = Studies(database).receiving()
     assert evidence.last_instance_at == in_lisbon
@@ -64,7 +64,7 @@ def test_times_come_back_in_utc_whatever_their_zone_was(database):
 
 def test_a_time_without_its_zone_is_refused(database):
     with pytest.raises(sa.exc.StatementError, match="naive"):
-        Studies(database).index(received(), datetime(2026, 1, 1))  # noqa: DTZ001 - the point of the test
+        index(Studies(database), received(), datetime(2026, 1, 1))  # noqa: DTZ001 - the point of the test
 
 
 def test_every_node_has_a_random_identity(database):
@@ -107,14 +107,14 @@ def test_the_embedded_database_writes_one_at_a_time_from_the_start_of_a_transact
 
 def test_reading_waits_for_no_writer_and_keeps_none_waiting(sqlite):
     studies, second = Studies(sqlite), impatient(sqlite)
-    studies.index(received(study="1.2.1"), NOW)
+    index(studies, received(study="1.2.1"), NOW)
 
     with sqlite.transaction() as writing:
         writing.execute(sa.delete(NodeRow))
         seen = [node_uid(second), Studies(second).load("1.2.1"), Studies(second).is_own_result("1.2.3"), Jobs(second).counts()]
     with sqlite.reading() as reading:
         reading.scalar(sa.select(NodeRow.uid))
-        written = Studies(second).index(received(study="1.2.2"), NOW)
+        written = index(Studies(second), received(study="1.2.2"), NOW)
 
     assert len(seen) == 4
     assert written
@@ -124,7 +124,7 @@ def test_reading_waits_for_no_writer_and_keeps_none_waiting(sqlite):
 def test_what_one_reading_sees_is_of_one_moment(database):
     with database.reading() as reading:
         before = reading.scalar(sa.select(sa.func.count()).select_from(StudyRow))
-        Studies(database).index(received(), NOW)
+        index(Studies(database), received(), NOW)
         after = reading.scalar(sa.select(sa.func.count()).select_from(StudyRow))
 
     assert (before, after, len(Studies(database).list())) == (0, 0, 1)
@@ -134,19 +134,19 @@ def test_a_reading_cannot_write_and_its_connection_can_again_afterwards(database
     with pytest.raises((sa.exc.DBAPIError, DatabaseUnavailable), match=r"read-?only"), database.reading() as reading:
         reading.execute(sa.delete(NodeRow))
 
-    assert Studies(database).index(received(), NOW)
+    assert index(Studies(database), received(), NOW)
     assert node_uid(database)
 
 
 def test_a_full_disk_under_the_database_is_out_of_space(sqlite):
     studies = Studies(sqlite)
-    studies.index(received(), NOW)
+    index(studies, received(), NOW)
     with sqlite.engine.begin() as connection:
         pages = connection.exec_driver_sql("PRAGMA page_count").scalar()
     event.listen(sqlite.engine, "begin", lambda connection: connection.exec_driver_sql(f"PRAGMA max_page_count = {pages + 2}"))
 
     with pytest.raises(OutOfSpace):
-        deque(studies.index(received(number), NOW) for number in range(1000))
+        deque(index(studies, received(number), NOW) for number in range(1000))
 
 
 def test_a_server_that_is_not_there_is_unavailable_and_its_password_stays_out_of_the_message():
@@ -214,7 +214,7 @@ def test_no_statement_of_the_main_job_reads_a_whole_table(sqlite):
         deliveries.deliver(held, "", NOW)
     jobs.lose_expired(NOW, 2)
     deliveries.lose_expired(NOW)
-    studies.index(received(2, "1.2.1"), NOW)
+    index(studies, received(2, "1.2.1"), NOW)
     settle(studies, "1.2.1", new_job())
     jobs.retry_all(JobState.FAILED, NOW)
     deliveries.retry(job.id, NOW)

@@ -8,7 +8,7 @@ from cad_node.store.database import Database
 from cad_node.store.deliveries import ClaimedDelivery, Deliveries
 from cad_node.store.jobs import Jobs
 from cad_node.store.studies import Studies
-from tests.store.arrivals import LEASE_S, NOW, after, claim, new_job, queue_jobs, received, results, settle
+from tests.store.arrivals import LEASE_S, NOW, after, claim, index, new_job, queue_jobs, received, results, settle
 
 SETTLING = {
     "deliver": lambda deliveries, claim: deliveries.deliver(claim, "0x0000 success", NOW),
@@ -177,7 +177,7 @@ def test_everything_failed_or_waiting_is_sent_at_once_to_one_destination_or_all_
     elsewhere, _ = take(deliveries, "research")
     deliveries.fail(elsewhere, "0x0122 SOP class not supported", NOW)
     studies, jobs = Studies(database), Jobs(database)
-    studies.index(received(study="1.2.9"), NOW)
+    index(studies, received(study="1.2.9"), NOW)
     settle(studies, "1.2.9", new_job())
     job = claim(jobs)
     jobs.finish(job, results(job), {"pacs": ["seg", "sr"]}, NOW)

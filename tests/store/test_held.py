@@ -10,7 +10,7 @@ from cad_node.store.held import Held
 from cad_node.store.jobs import Jobs
 from cad_node.store.studies import Studies
 from cad_node.store.tables import ResultRow
-from tests.store.arrivals import NOW, claim, new_job, received, results, settle
+from tests.store.arrivals import NOW, claim, index, new_job, received, results, settle
 
 SEG, SR = "2.25.1.1", "2.25.1.2"
 
@@ -20,11 +20,11 @@ def held(database: Database) -> Held:
     """Two studies of which the first has two instances and two results, the second one has one of each kind."""
     studies, jobs = Studies(database), Jobs(database)
     for number, study in enumerate(("1.2.1", "1.2.2"), 1):
-        studies.index(received(study=study), NOW)
+        index(studies, received(study=study), NOW)
         settle(studies, study, new_job(series=f"{study}.1"))
         job = claim(jobs)
         jobs.finish(job, results(job)[: 3 - number], {}, NOW)
-    studies.index(received(number=2, study="1.2.1", is_result=True), NOW)
+    index(studies, received(number=2, study="1.2.1", is_result=True), NOW)
     return Held(database)
 
 

@@ -12,7 +12,7 @@ from cad_node.lifecycle import JOB_MOVES, IllegalMove, JobState
 from cad_node.store.database import Database
 from cad_node.store.jobs import ClaimedJob, Jobs
 from cad_node.store.studies import Studies
-from tests.store.arrivals import LEASE_S, after, new_job, received, results, settle
+from tests.store.arrivals import LEASE_S, after, index, new_job, received, results, settle
 
 MAX_CRASHES = 2
 MAX_ATTEMPTS = 3
@@ -55,7 +55,7 @@ class JobMachine(RuleBasedStateMachine):
     @initialize(priorities=st.tuples(some, some, some))
     def queue(self, priorities):
         study = f"1.2.{next(_numbers)}"
-        self.studies.index(received(study=study), self.now)
+        index(self.studies, received(study=study), self.now)
         self.models = [(f"model-{number}", study) for number in range(3)]
         jobs = [new_job(model, priority) for model, priority in zip(self.models, priorities, strict=True)]
         settle(self.studies, study, *jobs, now=self.now)

@@ -12,7 +12,7 @@ from cad_node.store.deliveries import Deliveries
 from cad_node.store.jobs import ClaimedJob, Jobs
 from cad_node.store.studies import Studies
 from cad_node.store.tables import DeliveryRow
-from tests.store.arrivals import LEASE_S, MODEL, NOW, after, claim, new_job, queue_jobs, received, refused_job, results, settle
+from tests.store.arrivals import LEASE_S, MODEL, NOW, after, claim, index, new_job, queue_jobs, received, refused_job, results, settle
 
 MAX_CRASHES = 2
 MAX_ATTEMPTS = 3
@@ -284,7 +284,7 @@ def test_a_report_made_after_a_retry_is_not_dated_by_the_claim_of_days_ago(studi
 
 
 def test_a_job_that_was_born_refused_can_be_retried(studies, jobs):
-    studies.index(received(), NOW)
+    index(studies, received(), NOW)
     settle(studies, "1.2.3", refused_job())
     (refused,) = jobs.list(JobState.REFUSED)
 
@@ -333,7 +333,7 @@ def test_every_job_of_one_state_is_retried_at_once_and_no_other(studies, jobs, s
 
 def test_retrying_every_cancelled_job_brings_back_none_that_a_later_revision_superseded(studies, jobs):
     queue_jobs(studies, 0, 0)
-    studies.index(received(2, "1.2.1", series="1.2.3.1"), NOW)
+    index(studies, received(2, "1.2.1", series="1.2.3.1"), NOW)
     settle(studies, "1.2.1", new_job())
     for job in jobs.list(JobState.QUEUED):
         jobs.cancel(job.id, NOW)

@@ -6,7 +6,7 @@ from cad_node.lifecycle import JobState
 from cad_node.store.database import Database
 from cad_node.store.jobs import Jobs
 from cad_node.store.studies import Studies
-from tests.store.arrivals import MODEL, NOW, after, claim, new_job, received, refused_job, results, settle
+from tests.store.arrivals import MODEL, NOW, after, claim, index, new_job, received, refused_job, results, settle
 
 DOSE_REPORT = "1.2.3.2"
 
@@ -15,7 +15,7 @@ DOSE_REPORT = "1.2.3.2"
 def studies(database: Database) -> Studies:
     """A settled study, its job queued."""
     studies = Studies(database)
-    studies.index(received(1), NOW)
+    index(studies, received(1), NOW)
     settle(studies, "1.2.3", new_job())
     return studies
 
@@ -37,7 +37,7 @@ def test_a_dose_report_after_the_images_runs_no_model_again(studies, jobs, state
         jobs.finish(job, results(job), {}, NOW)
 
     for late in (2, 3):
-        studies.index(received(late, series=DOSE_REPORT), after(6 * late))
+        index(studies, received(late, series=DOSE_REPORT), after(6 * late))
         assert settle(studies, "1.2.3", new_job())
 
     assert states(jobs) == [(1, state)]
@@ -54,7 +54,7 @@ def test_a_job_that_ended_without_result_is_tried_again_in_the_next_revision(stu
         "quarantine": lambda: jobs.lose_worker("worker", NOW, max_crashes=1),
     }
     ends[end]()
-    studies.index(received(2, series=DOSE_REPORT), after(6))
+    index(studies, received(2, series=DOSE_REPORT), after(6))
 
     settle(studies, "1.2.3", new_job())
 
@@ -67,7 +67,7 @@ def test_a_job_that_ended_without_result_is_tried_again_in_the_next_revision(stu
     ids=["another series", "another version", "another model"],
 )
 def test_other_work_on_a_later_revision_is_done(studies, jobs, asked):
-    studies.index(received(2, series=DOSE_REPORT), after(6))
+    index(studies, received(2, series=DOSE_REPORT), after(6))
 
     settle(studies, "1.2.3", asked)
 
@@ -83,18 +83,18 @@ def test_other_work_on_a_later_revision_is_done(studies, jobs, asked):
 def test_a_late_image_of_the_series_itself_is_analysed_once_however_much_comes_after_it(studies, jobs):
     job = claim(jobs)
     jobs.finish(job, results(job), {}, NOW)
-    studies.index(received(2), after(6))
+    index(studies, received(2), after(6))
     settle(studies, "1.2.3", new_job())
 
-    studies.index(received(3, series=DOSE_REPORT), after(12))
+    index(studies, received(3, series=DOSE_REPORT), after(12))
     settle(studies, "1.2.3", new_job())
 
     assert states(jobs) == [(1, JobState.DONE), (2, JobState.QUEUED)]
 
 
 def test_a_result_that_lies_in_the_series_is_no_late_image(studies, jobs):
-    studies.index(received(2, series=DOSE_REPORT), after(6))
-    studies.index(received(3, is_result=True), after(7))
+    index(studies, received(2, series=DOSE_REPORT), after(6))
+    index(studies, received(3, is_result=True), after(7))
 
     settle(studies, "1.2.3", new_job())
 
@@ -128,5 +128,5 @@ def test_a_job_gives_way_only_to_its_own_model_s_next_run(studies, jobs, later):
 
 def settle_late(studies: Studies, *jobs) -> None:
     """Settle the study again, after a late image of its only series."""
-    studies.index(received(2), after(6))
+    index(studies, received(2), after(6))
     settle(studies, "1.2.3", *jobs, now=after(60))

@@ -11,7 +11,7 @@ from cad_node.store.database import Database
 from cad_node.store.files import Spool, sha256_of
 from cad_node.store.studies import ReceivedInstance, Studies, UidTaken
 from tests.store import children
-from tests.store.arrivals import NOW, after, received
+from tests.store.arrivals import NOW, after, index, received
 from tests.store.placing import place
 from tests.store.race import kill_when_it_reports
 
@@ -32,8 +32,8 @@ def placed(spool: Spool, content: bytes) -> ReceivedInstance:
 def test_another_content_than_a_killed_process_placed_is_taken_and_can_be_read(database: Database, spool: Spool):
     studies = Studies(database)
 
-    new = studies.index(placed(spool, b"edited meanwhile"), NOW)
-    again = studies.index(placed(spool, b"edited meanwhile"), after(1))
+    new = index(studies, placed(spool, b"edited meanwhile"), NOW)
+    again = index(studies, placed(spool, b"edited meanwhile"), after(1))
 
     (series,) = studies.load("1.2.3").series
     assert (new, again) == (True, False)
@@ -44,7 +44,7 @@ def test_another_content_than_a_killed_process_placed_is_taken_and_can_be_read(d
 def test_the_same_content_sent_again_is_taken(database: Database, spool: Spool):
     studies = Studies(database)
 
-    new = studies.index(placed(spool, b"orphan"), NOW)
+    new = index(studies, placed(spool, b"orphan"), NOW)
 
     assert new
     assert studies.load("1.2.3").series[0].instances[0].path.read_bytes() == b"orphan"
@@ -52,10 +52,10 @@ def test_the_same_content_sent_again_is_taken(database: Database, spool: Spool):
 
 def test_once_another_content_was_taken_the_orphan_s_is_a_conflict(database: Database, spool: Spool):
     studies = Studies(database)
-    studies.index(placed(spool, b"edited meanwhile"), NOW)
+    index(studies, placed(spool, b"edited meanwhile"), NOW)
 
     with pytest.raises(UidTaken):
-        studies.index(placed(spool, b"orphan"), after(1))
+        index(studies, placed(spool, b"orphan"), after(1))
 
     assert studies.list()[0].conflicts == 1
     assert studies.load("1.2.3").series[0].instances[0].path.read_bytes() == b"edited meanwhile"

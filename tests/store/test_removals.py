@@ -21,7 +21,7 @@ from cad_node.store.jobs import ClaimedJob, Jobs
 from cad_node.store.listed_files import ListedFiles
 from cad_node.store.removals import Removals
 from cad_node.store.studies import Studies
-from tests.store.arrivals import LEASE_S, NOW, after, claim, new_job, received, results, settle
+from tests.store.arrivals import LEASE_S, NOW, after, claim, index, new_job, received, results, settle
 
 DAY_S = 86_400.0
 BY_AGE = Retention(inputs_days=30, results_days=90, free_below_mb=0, free_until_mb=0)
@@ -43,7 +43,7 @@ class Node:
     def receive(self, number: int = 1, study: str = "1.2.3", at_s: float = 0) -> Path:
         instance = received(number, study)
         path = self.written(f"spool/instances/{study}/{instance.series_instance_uid}/{instance.sop_instance_uid}.dcm")
-        assert self.studies.index(replace(instance, path=path), after(at_s))
+        assert index(self.studies, replace(instance, path=path), after(at_s))
         return path
 
     def settled(self, study: str = "1.2.3", at_s: float = 0) -> Path:
@@ -223,7 +223,7 @@ def test_an_instance_that_came_while_its_file_was_on_the_list_keeps_it(node: Nod
     remover = node.remover(31 * DAY_S)
     (removal,) = remover.due(10)
     assert remover.removals.remove(removal.stored, after(31 * DAY_S))
-    assert node.studies.index(replace(received(), path=path), after(31 * DAY_S))
+    assert index(node.studies, replace(received(), path=path), after(31 * DAY_S))
 
     remover.remove_due()
 
@@ -281,7 +281,7 @@ def test_conflicts_go_at_the_age_of_inputs(node: Node):
 def test_nothing_outside_the_node_s_folders_is_unlinked(node: Node, tmp_path: Path):
     elsewhere = tmp_path / "elsewhere.dcm"
     elsewhere.write_bytes(b"somebody else's")
-    node.studies.index(replace(received(), path=elsewhere), NOW)
+    index(node.studies, replace(received(), path=elsewhere), NOW)
     settle(node.studies, "1.2.3")
 
     removed = goes(node.remover(31 * DAY_S))
@@ -291,7 +291,7 @@ def test_nothing_outside_the_node_s_folders_is_unlinked(node: Node, tmp_path: Pa
 
 
 RACES: dict[str, Callable[[Node, ClaimedJob], object]] = {
-    "an instance that arrives": lambda node, job: node.studies.index(received(2), NOW),
+    "an instance that arrives": lambda node, job: index(node.studies, received(2), NOW),
     "a job that is tried again": lambda node, job: node.jobs.retry(job.id, NOW),
 }
 

@@ -9,7 +9,7 @@ from cad_node.store.deliveries import Deliveries
 from cad_node.store.jobs import Jobs
 from cad_node.store.set_back import bring_back, lies_ahead
 from cad_node.store.studies import Studies
-from tests.store.arrivals import LEASE_S, MODEL, NOW, after, claim, queue_jobs, received, results, settle
+from tests.store.arrivals import LEASE_S, MODEL, NOW, after, claim, index, queue_jobs, received, results, settle
 
 HOUR_S = 3600.0
 EARLIER: datetime = after(-HOUR_S)
@@ -22,7 +22,7 @@ def set_back(database: Database) -> Database:
     queue_jobs(studies, 1, 0)
     first = claim(jobs)
     jobs.finish(first, results(first), {"pacs": ["seg"]}, NOW)
-    studies.index(received(study="1.3"), NOW)
+    index(studies, received(study="1.3"), NOW)
     studies.association_ended([("1.3", "1.3.1")], NOW)
     return database
 

@@ -7,7 +7,7 @@ from cad_node.lifecycle import JobState, StudyState
 from cad_node.store.database import Database
 from cad_node.store.jobs import Jobs
 from cad_node.store.studies import NewJob, Studies
-from tests.store.arrivals import MODEL, NOW, after, claim, new_job, received, refused_job, settle
+from tests.store.arrivals import MODEL, NOW, after, claim, index, new_job, received, refused_job, settle
 
 OTHER_SERIES = "1.2.3.2"
 
@@ -16,7 +16,7 @@ OTHER_SERIES = "1.2.3.2"
 def studies(database: Database) -> Studies:
     """A study with one image."""
     studies = Studies(database)
-    studies.index(received(1), NOW)
+    index(studies, received(1), NOW)
     return studies
 
 
@@ -59,8 +59,8 @@ def test_a_model_starts_once_on_the_same_images_and_others_beside_it(studies, jo
 def test_what_comes_after_a_start_is_of_the_next_revision_and_the_model_sees_none_of_it(studies, jobs):
     start(studies, new_job())
 
-    studies.index(received(2, series=OTHER_SERIES), after(2))
-    studies.index(received(3), after(3))
+    index(studies, received(2, series=OTHER_SERIES), after(2))
+    index(studies, received(3), after(3))
 
     seen = studies.load("1.2.3", claim(jobs, after(9)).revision)
     assert [len(series.instances) for series in seen.series] == [1]
@@ -69,7 +69,7 @@ def test_what_comes_after_a_start_is_of_the_next_revision_and_the_model_sees_non
 
 def test_another_series_neither_starts_the_model_again_nor_does_the_settling(studies, jobs):
     start(studies, new_job())
-    studies.index(received(2, series=OTHER_SERIES), after(2))
+    index(studies, received(2, series=OTHER_SERIES), after(2))
 
     again = start(studies, new_job())
     settled = settle(studies, "1.2.3", new_job(), refused_job(("breast", "1.0.0")))
@@ -89,7 +89,7 @@ def test_a_study_without_later_images_is_settled_in_the_revision_of_the_start(st
 
 def test_a_later_image_of_the_series_starts_the_model_again_in_place_of_the_job_that_waits(studies, jobs):
     start(studies, new_job())
-    studies.index(received(2), after(2))
+    index(studies, received(2), after(2))
 
     start(studies, new_job())
 
@@ -99,7 +99,7 @@ def test_a_later_image_of_the_series_starts_the_model_again_in_place_of_the_job_
 
 def test_a_model_is_not_started_on_a_series_that_an_image_of_has_come_since(studies, jobs):
     (evidence,) = studies.receiving()
-    studies.index(received(2), after(1))
+    index(studies, received(2), after(1))
 
     started = studies.start("1.2.3", [new_job()], after(2), last_instance_at={"1.2.3.1": evidence.series[0].last_instance_at})
 
@@ -109,7 +109,7 @@ def test_a_model_is_not_started_on_a_series_that_an_image_of_has_come_since(stud
 
 def test_an_image_of_another_series_meanwhile_hinders_no_start(studies, jobs):
     (evidence,) = studies.receiving()
-    studies.index(received(2, series=OTHER_SERIES), after(1))
+    index(studies, received(2, series=OTHER_SERIES), after(1))
 
     studies.start("1.2.3", [new_job()], after(2), last_instance_at={"1.2.3.1": evidence.series[0].last_instance_at})
 
@@ -121,7 +121,7 @@ def test_a_job_that_failed_is_tried_again_by_the_settling_and_not_by_each_image_
     jobs.fail(claim(jobs, after(1)), "no memory", after(1))
 
     for late in (2, 3):
-        studies.index(received(late, series=OTHER_SERIES), after(late))
+        index(studies, received(late, series=OTHER_SERIES), after(late))
         assert start(studies, new_job()) == ()
     settle(studies, "1.2.3", new_job())
 

@@ -12,7 +12,7 @@ from cad_node.store.jobs import Jobs
 from cad_node.store.studies import Evidence, Studies, UidTaken
 from cad_node.store.study_values import SeriesEvidence
 from cad_node.store.tables import ConflictRow
-from tests.store.arrivals import MODEL, NOW, after, claim, new_job, queue_jobs, received, refused_job, results, settle
+from tests.store.arrivals import MODEL, NOW, after, claim, index, new_job, queue_jobs, received, refused_job, results, settle
 
 
 @pytest.fixture
@@ -21,17 +21,17 @@ def studies(database: Database) -> Studies:
 
 
 def test_the_first_image_makes_a_study_of_revision_one(studies):
-    new = studies.index(received(1), NOW)
+    new = index(studies, received(1), NOW)
 
     assert new
     assert studies.receiving() == [evidence(1, NOW)]
 
 
 def test_an_instance_that_comes_twice_is_one_instance_and_no_news(studies):
-    studies.index(received(1), NOW)
+    index(studies, received(1), NOW)
     before = studies.receiving()
 
-    again = studies.index(received(1), after(5))
+    again = index(studies, received(1), after(5))
 
     assert not again
     assert studies.receiving() == before
@@ -39,9 +39,9 @@ def test_an_instance_that_comes_twice_is_one_instance_and_no_news(studies):
 
 
 def test_a_study_is_loaded_with_its_series_instances_and_headers(studies):
-    studies.index(received(2), NOW)
-    studies.index(received(1), NOW)
-    studies.index(received(3, series="1.2.3.2"), NOW)
+    index(studies, received(2), NOW)
+    index(studies, received(1), NOW)
+    index(studies, received(3, series="1.2.3.2"), NOW)
 
     study = studies.load("1.2.3")
 
@@ -60,7 +60,7 @@ def test_an_unknown_study_is_named(studies):
 
 
 def test_settling_completes_the_study_and_makes_its_jobs(studies, database):
-    studies.index(received(1), NOW)
+    index(studies, received(1), NOW)
 
     settled = settle(studies, "1.2.3", new_job(), refused_job(("breast", "2.0.0")), now=after(60))
 
@@ -73,9 +73,9 @@ def test_settling_completes_the_study_and_makes_its_jobs(studies, database):
 
 
 def test_settling_is_refused_if_an_image_came_meanwhile(studies, database):
-    studies.index(received(1), NOW)
+    index(studies, received(1), NOW)
     (evidence,) = studies.receiving()
-    studies.index(received(2), NOW)  # by the same clock reading
+    index(studies, received(2), NOW)  # by the same clock reading
 
     settled = studies.settle("1.2.3", evidence.revision, [new_job()], NOW, last_instance_at=evidence.last_instance_at)
 
@@ -85,7 +85,7 @@ def test_settling_is_refused_if_an_image_came_meanwhile(studies, database):
 
 
 def test_a_study_settles_once(studies, database):
-    studies.index(received(1), NOW)
+    index(studies, received(1), NOW)
     (evidence,) = studies.receiving()
     settle(studies, "1.2.3", new_job())
 
@@ -96,7 +96,7 @@ def test_a_study_settles_once(studies, database):
 
 
 def test_jobs_that_cannot_all_be_made_leave_the_study_receiving(studies, database):
-    studies.index(received(1), NOW)
+    index(studies, received(1), NOW)
 
     with pytest.raises(Exception, match=r"(?i)unique"):
         settle(studies, "1.2.3", new_job(), new_job())
@@ -106,11 +106,11 @@ def test_jobs_that_cannot_all_be_made_leave_the_study_receiving(studies, databas
 
 
 def test_a_late_image_reopens_a_settled_study_as_the_next_revision(studies, database):
-    studies.index(received(1), NOW)
+    index(studies, received(1), NOW)
     settle(studies, "1.2.3", new_job())
 
-    studies.index(received(2), after(600))
-    studies.index(received(3), after(601))
+    index(studies, received(2), after(600))
+    index(studies, received(3), after(601))
 
     assert studies.receiving() == [evidence(2, after(601))]
     assert settle(studies, "1.2.3", new_job())
@@ -118,9 +118,9 @@ def test_a_late_image_reopens_a_settled_study_as_the_next_revision(studies, data
 
 
 def test_a_study_can_be_loaded_as_it_was_in_an_earlier_revision(studies):
-    studies.index(received(1), NOW)
+    index(studies, received(1), NOW)
     settle(studies, "1.2.3")
-    studies.index(received(2), NOW)
+    index(studies, received(2), NOW)
 
     first, second = studies.load("1.2.3", 1), studies.load("1.2.3")
 
@@ -129,21 +129,21 @@ def test_a_study_can_be_loaded_as_it_was_in_an_earlier_revision(studies):
 
 
 def test_the_end_of_an_association_is_noted_until_the_next_image(studies):
-    studies.index(received(1), NOW)
+    index(studies, received(1), NOW)
 
     studies.association_ended([("1.2.3", "1.2.3.1"), ("1.2.3", "1.2.3.7"), ("9.9.9", "9.9.9.1")], after(1))
     ended = studies.receiving()
-    studies.index(received(2), after(2))
+    index(studies, received(2), after(2))
 
     assert ended == [evidence(1, NOW, after(1))]
     assert studies.receiving() == [evidence(1, after(2))]
 
 
 def test_a_result_is_kept_but_neither_reopens_a_study_nor_is_loaded(studies):
-    studies.index(received(1), NOW)
+    index(studies, received(1), NOW)
     settle(studies, "1.2.3")
 
-    new = studies.index(received(2, series="1.2.3.2", is_result=True), after(600))
+    new = index(studies, received(2, series="1.2.3.2", is_result=True), after(600))
 
     assert new
     assert studies.receiving() == []
@@ -153,10 +153,10 @@ def test_a_result_is_kept_but_neither_reopens_a_study_nor_is_loaded(studies):
 
 
 def test_a_study_of_results_alone_is_never_complete_and_its_first_image_is_revision_one(studies):
-    studies.index(received(1, is_result=True), NOW)
+    index(studies, received(1, is_result=True), NOW)
     before = studies.receiving()
 
-    studies.index(received(2), after(1))
+    index(studies, received(2), after(1))
 
     assert before == []
     assert studies.receiving() == [evidence(1, after(1))]
@@ -175,11 +175,11 @@ def test_the_node_knows_its_own_results(studies, database):
 
 
 def test_another_content_of_a_uid_is_flagged_once(studies, database):
-    studies.index(received(1), NOW)
+    index(studies, received(1), NOW)
 
     for _ in range(2):
         with pytest.raises(UidTaken):
-            studies.index(received(1, content="b"), NOW)
+            index(studies, received(1, content="b"), NOW)
 
     with database.transaction() as session:
         assert session.scalar(select(func.count()).select_from(ConflictRow)) == 1
@@ -187,20 +187,20 @@ def test_another_content_of_a_uid_is_flagged_once(studies, database):
 
 
 def test_a_uid_that_another_study_has_already_is_refused_and_flagged(studies):
-    studies.index(received(1), NOW)
+    index(studies, received(1), NOW)
     settle(studies, "1.2.3")
     thief = received(1, study="1.2.3", content="b")
 
     with pytest.raises(UidTaken, match=r"1\.2\.3\.9\.1"):
-        studies.index(thief, after(1))
+        index(studies, thief, after(1))
 
     assert studies.receiving() == []
     assert (studies.list()[0].instances, studies.list()[0].conflicts) == (1, 1)
 
 
 def test_studies_are_listed_newest_first(studies):
-    studies.index(received(study="1.2.1"), NOW)
-    studies.index(received(study="1.2.2"), after(1))
+    index(studies, received(study="1.2.1"), NOW)
+    index(studies, received(study="1.2.2"), after(1))
     settle(studies, "1.2.1", new_job(MODEL))
 
     newest, oldest = studies.list()
