@@ -12,7 +12,7 @@ from cad_node.retention import Stored
 app = typer.Typer(
     no_args_is_help=True,
     help="See and do what keeps the disk from filling: the files of a study go when its jobs have ended and their results are delivered, "
-    "once they are old or space is short, as [retention] says. A running node does it by itself.",
+    "once they are old or space is short, as the retention section of the settings says. A running node does it by itself.",
 )
 
 
