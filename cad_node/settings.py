@@ -269,7 +269,8 @@ class Retention(_Section):
     """Received instances are removed so long after their study's last one came; 0 keeps them. Never before the study's jobs have ended and
     their results have been delivered."""
     results_days: Annotated[float, Field(ge=0)] = 90
-    """Results are removed so long after they were made; 0 keeps them. Never before they have been delivered."""
+    """Results are removed so long after they were made; 0 keeps them. Never before they have been delivered, nor where no destination was
+    to get them."""
     free_below_mb: Annotated[int, Field(ge=0)] = 2048
     """With less free space than this the oldest of them are removed before their days are over; 0 never does so."""
     free_until_mb: Annotated[int, Field(ge=0)] = 4096

@@ -77,6 +77,7 @@ def _results(before: datetime | None, held: bool) -> _Choice:
     conditions = {
         "its job hasn't ended": JobRow.state.not_in(JOB_ENDED),
         _UNDELIVERED: exists().where(DeliveryRow.job_id == JobRow.id, DeliveryRow.state.not_in(_DELIVERY_OVER)),
+        "no destination was to get it, and nobody else has it": ~exists().where(DeliveryRow.job_id == JobRow.id),
     }
     there = select(ResultRow.job_id, func.min(ResultRow.created_at).label("since")).where(ResultRow.removed_at.is_(None))
     made = there.group_by(ResultRow.job_id).subquery()

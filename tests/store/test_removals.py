@@ -132,6 +132,18 @@ def test_what_is_still_needed_is_never_removed(node: Node, where: str):
     assert all(one.held_by for one in held)
 
 
+def test_results_that_no_destination_was_to_get_are_kept_for_ever(node: Node):
+    node.settled()
+    _, made = node.finish(destinations=())
+    remover = node.remover(1000 * DAY_S, Retention(inputs_days=1, results_days=1, free_below_mb=ALL_THERE_IS, free_until_mb=ALL_THERE_IS))
+
+    removed, held = goes(remover), remover.held(10)
+
+    assert removed == [Kind.INPUTS]
+    assert [path.exists() for path in made] == [True, True]
+    assert [one.held_by for one in held] == ["no destination was to get it, and nobody else has it"]
+
+
 def test_a_delivery_that_an_admin_gave_up_holds_nothing(node: Node):
     node.settled()
     job, _ = node.finish()
