@@ -6,6 +6,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 REQUIREMENTS := pyproject.toml constraints.txt
+FAULTS := tests/faults tests/e2e/test_crashes.py
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -13,14 +14,14 @@ help: ## Show this list
 demo: .venv/.serving ## The main job from end to end on a chest CT phantom; results in build/demo
 	$(BIN)/cad-node demo --out build/demo --json build/demo/demo.json
 
-test: .venv/.development system-packages ## Every test; CAD_NODE_DATA=DIR adds those on real images
-	$(BIN)/pytest -n 2 --dist worksteal
+test: .venv/.development system-packages ## Every test but those of test-faults; CAD_NODE_DATA=DIR adds those on real images
+	$(BIN)/pytest -n 2 --dist worksteal $(FAULTS:%=--ignore=%)
 
 test-quick: .venv/.development ## The tests without the slow ones
 	$(BIN)/pytest -n 2 --dist worksteal -m "not slow"
 
 test-faults: .venv/.development ## Kills, full disks, power cuts, a crowd: ROUNDS=200 for as many of each (SEED=1 for the same moments again)
-	FAULT_ROUNDS=$(or $(ROUNDS),0) FAULT_SEED=$(or $(SEED),0) $(BIN)/pytest tests/faults -n 2 --dist worksteal -rP --timeout 7200
+	FAULT_ROUNDS=$(or $(ROUNDS),0) FAULT_SEED=$(or $(SEED),0) $(BIN)/pytest $(FAULTS) -n 2 --dist worksteal -rP --timeout 7200
 
 check: .venv/.development ## Lint, format, types, import rules, and documents that are generated
 	$(BIN)/ruff check
