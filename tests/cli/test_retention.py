@@ -3,6 +3,7 @@
 import pytest
 
 from cad_node.app.start import Store
+from cad_node.cli.context import console
 from cad_node.lifecycle import DeliveryState
 from tests.cli.conftest import CadNode
 from tests.cli.rows import T0, claim_delivery, finish_job
@@ -19,7 +20,7 @@ def old(store: Store, monkeypatch: pytest.MonkeyPatch) -> tuple[int, int]:
 
 
 def test_show_tells_what_goes_and_what_stays_and_why(cad_node: CadNode, old: tuple[int, int], monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv("COLUMNS", "160")
+    monkeypatch.setattr(console, "width", 160)
 
     shown = cad_node("retention", "show")
 

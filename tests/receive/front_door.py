@@ -1,6 +1,7 @@
 """What a sender does at the front door, down to requests that no library would send, and what is found behind it."""
 
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
@@ -130,7 +131,26 @@ def associate(port: int, *contexts: tuple[str, str], calling_ae_title: str = "MO
             time.sleep(0.02)
 
     handlers = [(evt.EVT_CONN_OPEN, keep), (evt.EVT_CONN_CLOSE, close), (evt.EVT_DATA_RECV, linger)]
-    return ae.associate("127.0.0.1", port, ae_title="CAD_NODE", evt_handlers=handlers, **more)
+    return surely_pausing(ae.associate("127.0.0.1", port, ae_title="CAD_NODE", evt_handlers=handlers, **more))
+
+
+def surely_pausing(association: Association) -> Association:
+    """Have pynetdicom's send_* methods wait until the association's own thread rests: else that takes their answer, now and then."""
+    association._reactor_checkpoint = _Checkpoint(association)
+    return association
+
+
+class _Checkpoint(threading.Event):
+    def __init__(self, association: Association) -> None:
+        super().__init__()
+        self._association = association
+        self.set()
+
+    def clear(self) -> None:
+        super().clear()
+        for _ in range(2):  # seen only once, it may be just leaving its pause
+            wait_until(lambda: self._association._is_paused or not self._association.is_alive())
+            time.sleep(0.003)
 
 
 def store(association: Association, ds: Dataset) -> Dataset:
@@ -175,10 +195,8 @@ def store_bytes(
 def paused(association: Association) -> Iterator[None]:
     """Keeps the association's own thread from taking the answers; may be nested."""
     was_running = association._reactor_checkpoint.is_set()
-    association._reactor_checkpoint.clear()
-    for _ in range(2 if was_running else 0):  # seen only once, it may be just leaving its pause
-        wait_until(lambda: association._is_paused)
-        time.sleep(0.003)
+    if was_running:
+        association._reactor_checkpoint.clear()
     yield
     if was_running:
         association._reactor_checkpoint.set()

@@ -13,7 +13,7 @@ from pynetdicom.association import Association
 from pynetdicom.presentation import build_context
 from pynetdicom.sop_class import StorageCommitmentPushModel, StorageCommitmentPushModelInstance
 
-from tests.receive.front_door import ECHO, paused
+from tests.receive.front_door import ECHO, paused, surely_pausing
 
 AE_TITLE = "REQUESTER"
 
@@ -42,7 +42,7 @@ class Requester:
         for context in (ECHO, StorageCommitmentPushModel):
             ae.add_requested_context(context)
         ae.add_requested_context(CTImageStorage, ExplicitVRLittleEndian)
-        return ae.associate("127.0.0.1", port, ae_title="CAD_NODE", evt_handlers=[(evt.EVT_N_EVENT_REPORT, self._take)])
+        return surely_pausing(ae.associate("127.0.0.1", port, ae_title="CAD_NODE", evt_handlers=[(evt.EVT_N_EVENT_REPORT, self._take)]))
 
     def await_report(self, count: int = 1, timeout_s: float = 15) -> Told:
         deadline = time.monotonic() + timeout_s

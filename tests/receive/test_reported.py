@@ -18,7 +18,7 @@ from cad_node.store.commitments import Commitments
 from cad_node.store.confirmations import Confirmations, Resending
 from cad_node.store.deliveries import Deliveries
 from tests.confirmable import queue_confirmable
-from tests.receive.front_door import FrontDoor, opened_front_door, utc_now
+from tests.receive.front_door import FrontDoor, opened_front_door, surely_pausing, utc_now
 
 TRANSACTION = "2.25.42"
 
@@ -43,7 +43,7 @@ class Asked:
         role.sop_class_uid, role.scu_role, role.scp_role = StorageCommitmentPushModel, False, True
         ae = AE("PACS")
         ae.add_requested_context(StorageCommitmentPushModel)
-        association = ae.associate("127.0.0.1", self.door.port, ext_neg=[role])
+        association = surely_pausing(ae.associate("127.0.0.1", self.door.port, ext_neg=[role]))
         assert association.accepted_contexts[0].as_scp
         status, _ = association.send_n_event_report(information, event_type, StorageCommitmentPushModel, instance_uid)
         association.release()
