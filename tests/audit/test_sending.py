@@ -64,7 +64,8 @@ def test_what_is_removed_for_its_age_is_told(database, trail: Trail, folder: Pat
     node = Node(database, tmp_path / "node")
     node.folder.mkdir()
     node.settled("1.2.7")
-    node.finish(destinations=())
+    node.finish()
+    node.deliver()
 
     replace(node.remover(at_s=100 * DAY_S), trail=trail).remove_due()
 

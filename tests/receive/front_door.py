@@ -110,7 +110,9 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-def associate(port: int, *contexts: tuple[str, str], calling_ae_title: str = "MODALITY", **more: Any) -> Association:
+def associate(
+    port: int, *contexts: tuple[str, str], calling_ae_title: str = "MODALITY", called_ae_title: str = "CAD_NODE", **more: Any
+) -> Association:
     """more: what else AE.associate takes."""
     ae = AE(calling_ae_title)
     ae.dimse_timeout = 10
@@ -128,10 +130,10 @@ def associate(port: int, *contexts: tuple[str, str], calling_ae_title: str = "MO
 
     def linger(event: evt.Event) -> None:
         if event.data[:1] == b"\x03":  # A-ASSOCIATE-RJ: pynetdicom takes one that comes at once for a connection that was never made
-            time.sleep(0.02)
+            time.sleep(0.2)
 
     handlers = [(evt.EVT_CONN_OPEN, keep), (evt.EVT_CONN_CLOSE, close), (evt.EVT_DATA_RECV, linger)]
-    return surely_pausing(ae.associate("127.0.0.1", port, ae_title="CAD_NODE", evt_handlers=handlers, **more))
+    return surely_pausing(ae.associate("127.0.0.1", port, ae_title=called_ae_title, evt_handlers=handlers, **more))
 
 
 def surely_pausing(association: Association) -> Association:

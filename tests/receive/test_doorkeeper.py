@@ -75,10 +75,7 @@ def test_an_address_out_of_range_hears_no_reason(tmp_path: Path):
 
 def test_another_called_ae_title_hears_why(tmp_path: Path):
     with opened_front_door(tmp_path / "node", called_ae_title="ours") as opened:
-        ae = AE("MODALITY")
-        ae.add_requested_context(ECHO)
-
-        stranger = ae.associate("127.0.0.1", opened.port, ae_title="OTHER_NODE")
+        stranger = associate(opened.port, called_ae_title="OTHER_NODE")
         friend = opened.associate()
 
         assert answer_of(stranger) == (True, 1, 1, 7)
