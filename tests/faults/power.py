@@ -27,11 +27,11 @@ class Power:
 
     root: Path
     kept: Path
-    library: Path
+    shared_object: Path
 
     @property
     def environment(self) -> Mapping[str, str]:
-        return {"LD_PRELOAD": str(self.library), "POWER_ROOT": str(self.root), "POWER_KEPT": str(self.kept)}
+        return {"LD_PRELOAD": str(self.shared_object), "POWER_ROOT": str(self.root), "POWER_KEPT": str(self.kept)}
 
     def cut(self) -> int:
         """Leave below the root what was durable; the processes have been killed. Returns how many files lost content or name."""
