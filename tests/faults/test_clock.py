@@ -14,9 +14,7 @@ from tests.faults.test_kills import assert_each_result_arrived_once
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 
 
-WAITS_OUT_THE_STEP = pytest.mark.xfail(
-    strict=False, reason="a time computed just before the step and committed just after it is waited for"
-)
+WAITS_OUT_THE_STEP = pytest.mark.xfail(strict=False, reason="a time taken just before the step and written just after it is waited for")
 
 
 @pytest.mark.parametrize("step_s", [-10, pytest.param(-3600, marks=WAITS_OUT_THE_STEP)])
