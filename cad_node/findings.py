@@ -78,6 +78,20 @@ class Axis:
 
 
 @dataclass(frozen=True, slots=True)
+class Heat:
+    """How much each place spoke for a score, on the voxel grid of the source volume, as the network itself says.
+
+    values: (slice, row, column) float32; its voxel (0, 0, 0) is the source's voxel `origin`.
+    meaning: the quantity, for instance the evidence for malignancy; unit: UCUM.
+    """
+
+    origin: tuple[int, int, int]
+    values: NDArray[np.float32]
+    meaning: Code
+    unit: Code
+
+
+@dataclass(frozen=True, slots=True)
 class Finding:
     label: str  # "Nodule 1", numbered by falling score
     code: Code
@@ -91,6 +105,7 @@ class Finding:
     mean_hu: float
     measurements: tuple[Measurement, ...] = ()  # beyond those above
     evaluations: tuple[Evaluation, ...] = ()
+    heat: Heat | None = None  # of its score
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.score <= 1.0:

@@ -38,6 +38,8 @@ class DeliveryState(StrEnum):
     COMMITTED = "committed"
     FAILED = "failed"  # the destination will never take it, or doesn't keep it
     CANCELLED = "cancelled"
+    REPLACED = "replaced"  # the destination takes no such object; another goes instead, where one shows about the same
+    HELD = "held"  # the object didn't pass the checks: it is kept for inspection, and doesn't go
 
 
 class CommitmentState(StrEnum):
@@ -91,6 +93,7 @@ DELIVERY_MOVES: Mapping[tuple[DeliveryState, str], DeliveryState] = {
     (DeliveryState.SENDING, "release"): DeliveryState.PENDING,  # given back unsent, at shutdown
     (DeliveryState.SENDING, "lose"): DeliveryState.PENDING,  # its sender died
     (DeliveryState.SENDING, "fail"): DeliveryState.FAILED,
+    (DeliveryState.SENDING, "replace"): DeliveryState.REPLACED,
     (DeliveryState.SENDING, "accept"): DeliveryState.UNCONFIRMED,
     (DeliveryState.UNCONFIRMED, "ask"): DeliveryState.UNCONFIRMED,
     (DeliveryState.UNCONFIRMED, "commit"): DeliveryState.COMMITTED,
@@ -103,6 +106,7 @@ DELIVERY_MOVES: Mapping[tuple[DeliveryState, str], DeliveryState] = {
     (DeliveryState.PENDING, "retry"): DeliveryState.PENDING,  # at once, not after its back-off
     (DeliveryState.FAILED, "retry"): DeliveryState.PENDING,
     (DeliveryState.CANCELLED, "retry"): DeliveryState.PENDING,
+    (DeliveryState.REPLACED, "retry"): DeliveryState.PENDING,  # the destination has learnt to take it
 }
 
 COMMITMENT_MOVES: Mapping[tuple[CommitmentState, str], CommitmentState] = {
@@ -116,7 +120,7 @@ COMMITMENT_MOVES: Mapping[tuple[CommitmentState, str], CommitmentState] = {
 }
 
 JOB_ENDED = frozenset(JobState) - {JobState.QUEUED, JobState.RUNNING}  # no worker has it or will have it by itself
-DELIVERY_DONE = frozenset({DeliveryState.DELIVERED, DeliveryState.COMMITTED})  # nothing is left to do for them
+DELIVERY_DONE = frozenset({DeliveryState.DELIVERED, DeliveryState.COMMITTED, DeliveryState.REPLACED})  # nothing is left to do for them
 
 JOB_EVENTS = frozenset(event for _, event in JOB_MOVES)
 DELIVERY_EVENTS = frozenset(event for _, event in DELIVERY_MOVES)

@@ -1,4 +1,4 @@
-"""model.toml: a network's graph and numbers; for one that takes studies also which series, what it means, and which objects to build."""
+"""model.toml: a network's graph and numbers; for one that takes studies also which series, and what it means."""
 
 import hashlib
 import re
@@ -14,7 +14,6 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from cad_node.errors import ManifestError, Refusal
 from cad_node.scope_limits import Scope
-from cad_node.settings import ObjectName
 from cad_node.study import Series, Study
 
 if TYPE_CHECKING:
@@ -147,7 +146,6 @@ class Manifest(Part):
     """A network that takes studies, with the other networks its task uses."""
 
     task: TaskName
-    objects: tuple[ObjectName, ...]
     accepts: Accepts
     parts: Mapping[Name, PartKey] = {}  # what it is for in the task -> name/version of its folder
     candidates: Candidates

@@ -1,7 +1,7 @@
 """The whole science on one screen: a series becomes a volume, findings, DICOM objects. No database, socket or clock."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from pydicom import dcmread
 from pydicom.dataset import Dataset
@@ -13,6 +13,7 @@ from cad_node.imaging.load import load_volume
 from cad_node.imaging.volume import Volume
 from cad_node.inference.network import Network
 from cad_node.manifest import Manifest
+from cad_node.objects import Profile
 from cad_node.output.builder import Builder, Run
 from cad_node.output.refusal import build_refusal
 from cad_node.study import Series, Study
@@ -25,6 +26,8 @@ Task = Callable[[Volume, Manifest, Networks], Findings]
 class BuiltObject:
     builder: str  # the key in BUILDERS, app/worker.py
     dataset: Dataset
+    edition: str = ""  # objects.Profile.edition
+    number: int = 1  # among those of its builder and edition
 
 
 def prepare(study: Study, series_instance_uid: str | None, manifest: Manifest) -> Volume:
@@ -49,10 +52,20 @@ def find(volume: Volume, manifest: Manifest, networks: Networks, tasks: Mapping[
     return tasks[manifest.task](volume, manifest, networks)
 
 
-def build(volume: Volume, findings: Findings, run: Run, builders: Mapping[str, Builder]) -> tuple[BuiltObject, ...]:
-    """The manifest's objects; a builder that has nothing to show makes none."""
-    built = ((name, builders[name](volume, findings, run)) for name in run.manifest.objects)
-    return tuple(BuiltObject(name, dataset) for name, dataset in built if dataset is not None)
+def build(
+    volume: Volume, findings: Findings, run: Run, builders: Mapping[str, Builder], profiles: Collection[Profile]
+) -> tuple[BuiltObject, ...]:
+    """What any of the profiles asks for, and what may have to go instead, each edition once and in the builders' order."""
+    built = []
+    for keeps_empty_frames in sorted({profile.keeps_empty_frames for profile in profiles}):
+        edition_run = replace(run, keeps_empty_frames=keeps_empty_frames)
+        alike = [profile for profile in profiles if profile.keeps_empty_frames == keeps_empty_frames]
+        wanted = {name for profile in alike for name in profile.to_build()}
+        for name, builder in builders.items():
+            if name in wanted:
+                objects = builder(volume, findings, edition_run)
+                built += [BuiltObject(name, ds, alike[0].edition(name), number) for number, ds in enumerate(objects, 1)]
+    return tuple(built)
 
 
 def explain(study: Study, series_instance_uid: str | None, refused: UnusableSeries, run: Run) -> BuiltObject | None:

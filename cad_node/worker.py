@@ -1,5 +1,6 @@
 """One process per device: claim a job, analyse its series, commit the results. The next is prepared while this one infers."""
 
+import hashlib
 import random
 import threading
 import traceback
@@ -23,6 +24,7 @@ from cad_node.inference.model import Model
 from cad_node.inference.network import Arrays, Network
 from cad_node.lifecycle import backoff_s
 from cad_node.log import get_logger
+from cad_node.objects import Profile
 from cad_node.output.builder import Builder, Run
 from cad_node.output.file import encode
 from cad_node.settings import Queue
@@ -52,7 +54,7 @@ class Worker:
     """Everything one worker process needs; built in app.py.
 
     models: each model this node should run, or why it can't be run on this device.
-    objects_by_destination: destination name -> keys of the objects it gets.
+    profiles: destination name -> what it gets.
     trail: is told of the studies whose instances are read.
     """
 
@@ -60,7 +62,7 @@ class Worker:
     models: Mapping[ModelKey, Model | ManifestError]
     tasks: Mapping[str, pipeline.Task]
     builders: Mapping[str, Builder]
-    objects_by_destination: Mapping[str, tuple[str, ...]]
+    profiles: Mapping[str, Profile]
     studies: Studies
     jobs: Jobs
     results_dir: Path
@@ -154,9 +156,7 @@ class Worker:
                 raise prepared.error or AssertionError("neither a volume nor an error")
             results, remarks, timings_s = self._analyse(job, prepared.volume)
             timings_s = {"load": prepared.load_s, **timings_s}
-            self._persist(
-                lambda: self.jobs.finish(job, results, self.objects_by_destination, self.clock(), timings_s=timings_s, remarks=remarks)
-            )
+            self._persist(lambda: self.jobs.finish(job, results, self.profiles, self.clock(), timings_s=timings_s, remarks=remarks))
             log.info(
                 "job.done", job=job.id, model=job.model_name, results=len(results), **{f"{k}_s": round(v, 2) for k, v in timings_s.items()}
             )
@@ -184,7 +184,7 @@ class Worker:
             networks = {role: TimedNetwork(network, infer) for role, network in model.networks.items()}
             findings = pipeline.find(volume, model.manifest, networks, self.tasks)
         with build:
-            built = pipeline.build(volume, findings, run, self.builders)
+            built = pipeline.build(volume, findings, run, self.builders, tuple(self.profiles.values()) or (Profile(),))
             results = [self._write(job, item) for item in built]
         remarks = "; ".join(remark.sentence for remark in findings.remarks)
         return results, remarks, {"prepare": find.seconds - infer.seconds, "infer": infer.seconds, "build": build.seconds}
@@ -195,9 +195,10 @@ class Worker:
 
     def _write(self, job: ClaimedJob, built: pipeline.BuiltObject) -> NewResult:
         ds = built.dataset
-        path = self.results_dir / str(job.uid) / str(job.fence) / f"{built.builder}.dcm"  # a worker that lost its lease writes beside
+        path = self.results_dir / str(job.uid) / str(job.fence) / _file_name(built)  # a worker that lost its lease writes beside
         sha256 = write_durably(path, encode(ds))
-        return NewResult(built.builder, str(ds.SOPClassUID), str(ds.SOPInstanceUID), str(ds.SeriesInstanceUID), path, sha256)
+        uids = str(ds.SOPClassUID), str(ds.SOPInstanceUID), str(ds.SeriesInstanceUID)
+        return NewResult(built.builder, *uids, path, sha256, built.edition, built.number)
 
     def _settle_failure(self, job: ClaimedJob, error: Exception) -> None:
         now, reason = self.clock(), describe(error)
@@ -205,7 +206,7 @@ class Worker:
         try:
             if isinstance(error, UnusableSeries):
                 told = self._explain(job, error)
-                self._persist(lambda: self.jobs.refuse(job, error.code, error.sentence, now, told, self.objects_by_destination))
+                self._persist(lambda: self.jobs.refuse(job, error.code, error.sentence, now, told, self.profiles))
             elif job.attempt >= self.queue.max_attempts and not getattr(error, "retryable", False):  # trouble that passes isn't the job's
                 self._persist(lambda: self.jobs.fail(job, reason, now))
             else:
@@ -216,7 +217,7 @@ class Worker:
 
     def _explain(self, job: ClaimedJob, refused: UnusableSeries) -> list[NewResult]:
         """The report of a refusal, where a destination wants it. What hinders the report doesn't hinder the refusal."""
-        if not any("refusal" in objects for objects in self.objects_by_destination.values()):
+        if not any("refusal" in profile.objects for profile in self.profiles.values()):
             return []
         try:
             study = self.studies.load(job.study_instance_uid, job.revision)
@@ -255,6 +256,11 @@ class TimedNetwork:
     def run(self, inputs: NDArray[np.float32]) -> Arrays:
         with self.stopwatch:
             return self.network.run(inputs)
+
+
+def _file_name(built: pipeline.BuiltObject) -> str:
+    edition = hashlib.sha256(built.edition.encode()).hexdigest()[:8] if built.edition else ""
+    return "-".join(filter(None, (built.builder, edition, str(built.number) if built.number > 1 else ""))) + ".dcm"
 
 
 def describe(error: Exception) -> str:

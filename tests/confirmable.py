@@ -5,6 +5,7 @@ from pathlib import Path
 
 from pydicom.dataset import Dataset
 
+from cad_node.objects import Profile
 from cad_node.store.database import Database
 from cad_node.store.jobs import Jobs
 from cad_node.store.studies import Studies
@@ -30,5 +31,5 @@ def queue_confirmable(database: Database, folder: Path, destination: str) -> lis
         )
         for result, path, ds in zip(arrivals.results(job), save_study(datasets, folder), datasets, strict=True)
     ]
-    jobs.finish(job, results, {destination: ("seg", "sr")}, arrivals.NOW, timings_s={})
+    jobs.finish(job, results, {destination: Profile(("seg", "sr"))}, arrivals.NOW, timings_s={})
     return datasets

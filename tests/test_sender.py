@@ -11,6 +11,7 @@ from pathlib import Path
 from cad_node.deliver.cstore import CStore
 from cad_node.deliver.transport import Outcome
 from cad_node.lifecycle import DeliveryState
+from cad_node.objects import Profile
 from cad_node.sender import Sender
 from cad_node.settings import Destination, Settings
 from cad_node.store.deliveries import Deliveries
@@ -31,7 +32,7 @@ def queue_deliveries(database, folder: Path, *destinations: str) -> list[Path]:
     arrivals.queue_jobs(Studies(database), 0)
     job = arrivals.claim(jobs)
     results = [replace(result, path=path) for result, path in zip(arrivals.results(job), paths, strict=True)]
-    jobs.finish(job, results, dict.fromkeys(destinations, ("seg", "sr")), arrivals.NOW, timings_s={})
+    jobs.finish(job, results, dict.fromkeys(destinations, Profile(("seg", "sr"))), arrivals.NOW, timings_s={})
     return paths
 
 

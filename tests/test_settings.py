@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from cad_node.errors import SettingsError
+from cad_node.objects import DEFAULT_OBJECTS
 from cad_node.settings import read_settings
 
 
@@ -43,7 +44,7 @@ def test_a_destination_can_come_from_variables_alone(monkeypatch):
     read = read_settings()
 
     assert read.destinations["pacs1"].ae_title == "PACS"
-    assert read.destinations["pacs1"].objects == ("seg", "sr")
+    assert read.destinations["pacs1"].objects == DEFAULT_OBJECTS
 
 
 @pytest.mark.parametrize(
@@ -63,7 +64,7 @@ def test_a_destination_can_come_from_variables_alone(monkeypatch):
         ('[peers.ct]\nae_title = "CT"\nmay = ["delete"]\n', "peers.ct.may.0"),
         ('[sources.pacs]\nae_title = "P"\nhost = "p"\nport = 104\n[sources.pacs.tls]\ncertificate = "a.pem"\n', "sources.pacs.tls"),
         ('[destinations.pacs1]\nae_title = "PACS"\nhost = "pacs"\n', "destinations.pacs1.port"),
-        ('[destinations.pacs1]\nae_title = "PACS"\nhost = "pacs"\nport = 104\nobjects = ["gsps"]\n', "destinations.pacs1.objects"),
+        ('[destinations.pacs1]\nae_title = "PACS"\nhost = "pacs"\nport = 104\nobjects = ["rtss"]\n', "destinations.pacs1.objects"),
     ],
 )
 def test_a_wrong_key_or_value_is_refused_by_its_name(write, text, key):

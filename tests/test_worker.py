@@ -20,6 +20,7 @@ from cad_node.inference.model import OWN, Model
 from cad_node.inference.network import load_network
 from cad_node.lifecycle import DeliveryState, JobState
 from cad_node.manifest import PartFolder, read_model, read_part
+from cad_node.objects import Profile
 from cad_node.output.seg import build_seg
 from cad_node.output.sr import build_sr
 from cad_node.settings import Queue
@@ -63,7 +64,7 @@ def worker(database: Database, tmp_path: Path, clock: Clock) -> Worker:
         models={KEY: MODEL},
         tasks={"analyse_lungs": one_organ},
         builders={"seg": build_seg, "sr": build_sr},
-        objects_by_destination={"pacs1": ("seg", "sr"), "pacs2": ("sr",)},
+        profiles={"pacs1": Profile(("seg", "sr")), "pacs2": Profile(("sr",))},
         studies=Studies(database),
         jobs=Jobs(database),
         results_dir=tmp_path / "results",
@@ -154,7 +155,7 @@ def test_anatomy_that_is_not_there_is_a_refusal_too(worker, queue_study):
 
 def announcing(worker: Worker) -> Worker:
     """The same worker where one of two destinations wants to know of refusals."""
-    return replace(worker, objects_by_destination={"pacs1": ("seg", "sr"), "pacs2": ("sr", "refusal")})
+    return replace(worker, profiles={"pacs1": Profile(("seg", "sr")), "pacs2": Profile(("sr", "refusal"))})
 
 
 def test_a_refusal_is_told_where_a_destination_wants_it(worker, queue_study):

@@ -24,7 +24,7 @@ from cad_node.worker import ModelKey, Worker
 
 log = get_logger()
 
-# The plug points, by the key under which model.toml names them.
+# The plug points, by the key under which model.toml and the settings name them.
 TASKS: Mapping[str, Task] = {"analyse_lungs": analyse_lungs}
 BUILDERS: Mapping[str, Builder] = {"seg": build_seg, "sr": build_sr}
 
@@ -42,7 +42,7 @@ def run_worker(settings: Settings, device: str, stop: threading.Event) -> None:
             models=models,
             tasks=TASKS,
             builders=BUILDERS,
-            objects_by_destination={name: destination.objects for name, destination in settings.destinations.items()},
+            profiles={name: destination.profile for name, destination in settings.destinations.items()},
             studies=store.studies,
             jobs=store.jobs,
             results_dir=settings.results_dir.resolve(),

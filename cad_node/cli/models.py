@@ -23,7 +23,6 @@ class Row:
     title: str
     task: str
     modality: tuple[str, ...]
-    objects: tuple[str, ...]
     parts: tuple[str, ...]
     path: str
 
@@ -39,9 +38,9 @@ def list_models(as_json: AsJson = False) -> None:
     if as_json:
         print_json([asdict(row) for row in rows])
     else:
-        shown = table(f"Models in {chosen.dir}", narrow("model"), narrow("takes"), narrow("makes"), narrow("task"), "title")
+        shown = table(f"Models in {chosen.dir}", narrow("model"), narrow("takes"), narrow("task"), "title")
         for row in rows:
-            add(shown, f"{row.name} {row.version}", " ".join(row.modality), " ".join(row.objects), row.task, row.title)
+            add(shown, f"{row.name} {row.version}", " ".join(row.modality), row.task, row.title)
         console.print(shown)
     _report(errors)
 
@@ -73,8 +72,8 @@ def verify(
 
 def _row(folder: "ModelFolder") -> Row:
     manifest = folder.manifest
-    takes, makes, parts = manifest.accepts.modality, manifest.objects, tuple(manifest.parts.values())
-    return Row(manifest.name, manifest.version, manifest.title, manifest.task, takes, makes, parts, str(folder.path))
+    takes, parts = manifest.accepts.modality, tuple(manifest.parts.values())
+    return Row(manifest.name, manifest.version, manifest.title, manifest.task, takes, parts, str(folder.path))
 
 
 def _report(errors: Iterable[ManifestError]) -> None:

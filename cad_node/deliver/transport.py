@@ -13,6 +13,7 @@ class Outcome:
     delivered: bool
     retryable: bool  # of a failure: whether the same file may be taken later
     reason: str  # for people: status in hex and its meaning, or what went wrong on the way
+    unsupported: bool = False  # of a failure for good: the destination takes no object of this SOP class
 
     @classmethod
     def success(cls, reason: str = "0x0000 success") -> "Outcome":

@@ -1,6 +1,7 @@
 """What an object builder is, and the rule by which its UIDs are made."""
 
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -14,6 +15,16 @@ from cad_node.manifest import Manifest
 
 
 @dataclass(frozen=True, slots=True)
+class EarlierObject:
+    """An object of the run that this one takes the place of."""
+
+    name: str  # objects.ObjectName
+    sop_class_uid: str
+    sop_instance_uid: str
+    series_instance_uid: str
+
+
+@dataclass(frozen=True, slots=True)
 class Run:
     """One job's identity: everything in an object that the findings don't say. The same run makes the same bytes."""
 
@@ -22,24 +33,31 @@ class Run:
     started_at: datetime  # aware; the job's first claim, so that a repeated run writes the same times
     device_uid: str  # UID of this node with this model and version
     software_version: str
+    supersedes: tuple[EarlierObject, ...] = ()  # of the same study, by the same algorithm
+    keeps_empty_frames: bool = False  # in Segmentations
 
 
 def derive_uid(run: Run, *names: str | int) -> UID:
-    """A UID made of the job and `names`: made again, it is the same; 2.25 form, PS3.5 B.2."""
-    return UID(f"2.25.{uuid.uuid5(run.job_uid, '/'.join(str(name) for name in names)).int}")
+    """A UID made of the job, the edition and `names`: made again, it is the same; 2.25 form, PS3.5 B.2."""
+    edition = ("all frames",) if run.keeps_empty_frames else ()
+    return _derive(run, *edition, *names)
 
 
 def tracking_uid(run: Run, number: int) -> UID:
     """Tracking UID of finding `number` (from 1), shared by every object that shows it."""
-    return derive_uid(run, "finding", number)
+    return _derive(run, "finding", number)
 
 
 def organ_tracking_uid(run: Run, number: int) -> UID:
     """Tracking UID of organ `number` (from 1)."""
-    return derive_uid(run, "organ", number)
+    return _derive(run, "organ", number)
 
 
 class Builder(Protocol):
-    """Makes one DICOM object of a job's findings; valid on return, or it raises. None: there is nothing that this object could show."""
+    """Makes the DICOM objects of one kind of a job's findings; valid on return, or it raises. None of them: nothing to show."""
 
-    def __call__(self, volume: Volume, findings: Findings, run: Run) -> Dataset | None: ...
+    def __call__(self, volume: Volume, findings: Findings, run: Run) -> Sequence[Dataset]: ...
+
+
+def _derive(run: Run, *names: str | int) -> UID:
+    return UID(f"2.25.{uuid.uuid5(run.job_uid, '/'.join(str(name) for name in names)).int}")

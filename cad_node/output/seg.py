@@ -20,14 +20,14 @@ from cad_node.output.stamp import stamp
 SERIES_NUMBER = 9101  # of every Segmentation; far above what scanners number
 
 
-def build_seg(volume: Volume, findings: Findings, run: Run) -> Dataset | None:
-    """One segment per finding, then one per organ, numbered from 1; None if there is neither.
+def build_seg(volume: Volume, findings: Findings, run: Run) -> Sequence[Dataset]:
+    """One segment per finding, then one per organ, numbered from 1; nothing if there is neither.
 
     Frames without a voxel of their segment are left out.
     """
     regions = [finding.region for finding in findings.findings] + [organ.region for organ in findings.organs]
     if not regions:
-        return None
+        return []
     headers = reference_headers(volume, run)
     ds = _lay_out(headers, findings, regions, run)
     _fill(ds, headers, regions)
@@ -37,7 +37,7 @@ def build_seg(volume: Volume, findings: Findings, run: Run) -> Dataset | None:
     if headers[0].get("BodyPartExamined"):
         ds.BodyPartExamined = headers[0].BodyPartExamined
     stamp(ds, headers[0], run)
-    return ds
+    return [ds]
 
 
 def seg_instance_uid(run: Run) -> str:

@@ -41,7 +41,7 @@ SERIES_NUMBER = 9102  # of every report
 _ENGLISH = CodedConcept("en-US", "RFC5646", "English (United States)")
 
 
-def build_sr(volume: Volume, findings: Findings, run: Run) -> Dataset:
+def build_sr(volume: Volume, findings: Findings, run: Run) -> Sequence[Dataset]:
     """A report of every finding, or one that says that there is none.
 
     OHIF shows a black viewport for an Imaging Measurement Report without a drawn measurement, and any other title as text:
@@ -62,7 +62,7 @@ def build_sr(volume: Volume, findings: Findings, run: Run) -> Dataset:
         **general_equipment(run),
     )
     stamp(ds, headers[0], run)
-    return ds
+    return [ds]
 
 
 def _segmentation(header: Dataset, findings: Findings, run: Run) -> list[Dataset]:

@@ -1,6 +1,6 @@
 """Rows of the job table and of what belongs to a job: moved by someone other than the worker, made, and read."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from datetime import datetime
 from pathlib import Path
@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, Select, func, select
 from sqlalchemy.orm import Session
 
 from cad_node.lifecycle import DELIVERY_DONE, JOB_MOVES, DeliveryState, move
+from cad_node.objects import Profile
 from cad_node.store.events import ADMIN, record
 from cad_node.store.job_values import ClaimedJob, JobSummary, NewResult
 from cad_node.store.tables import DeliveryRow, JobRow, ResultRow
@@ -29,15 +30,13 @@ def cancel(session: Session, row: JobRow, now: datetime, *, actor: str = ADMIN, 
     row.reason = reason or row.reason
 
 
-def add_results(
-    session: Session, job: ClaimedJob, results: Sequence[NewResult], objects_by_destination: Mapping[str, Collection[str]], now: datetime
-) -> None:
-    """The results of a job, and a delivery of each to each destination that wants its builder."""
+def add_results(session: Session, job: ClaimedJob, results: Sequence[NewResult], profiles: Mapping[str, Profile], now: datetime) -> None:
+    """The results of a job, and a delivery of each to each destination that wants it; one that didn't pass the checks is held."""
     for result in results:
         row = _result_row(job, result, now)
         session.add(row)
         session.flush()  # numbers it
-        wanting = [name for name, builders in objects_by_destination.items() if result.builder in builders]
+        wanting = [name for name, profile in profiles.items() if profile.wants(result.builder, result.edition)]
         session.add_all(_delivery_row(row, destination, now) for destination in wanting)
 
 
@@ -45,6 +44,9 @@ def _result_row(job: ClaimedJob, result: NewResult, now: datetime) -> ResultRow:
     return ResultRow(
         job_id=job.id,
         builder=result.builder,
+        edition=result.edition,
+        number=result.number,
+        fault=result.fault,
         sop_class_uid=result.sop_class_uid,
         sop_instance_uid=result.sop_instance_uid,
         series_instance_uid=result.series_instance_uid,
@@ -56,14 +58,32 @@ def _result_row(job: ClaimedJob, result: NewResult, now: datetime) -> ResultRow:
 
 def _delivery_row(result: ResultRow, destination: str, now: datetime) -> DeliveryRow:
     return DeliveryRow(
-        result_id=result.id, job_id=result.job_id, destination=destination, state=DeliveryState.PENDING, run_after=now, created_at=now
+        result_id=result.id,
+        job_id=result.job_id,
+        destination=destination,
+        state=DeliveryState.HELD if result.fault else DeliveryState.PENDING,
+        reason=result.fault,
+        run_after=now,
+        created_at=now,
     )
 
 
 def results_of(session: Session, job_id: int) -> tuple[NewResult, ...]:
     rows = session.scalars(select(ResultRow).where(ResultRow.job_id == job_id).order_by(ResultRow.id))
-    return tuple(
-        NewResult(row.builder, row.sop_class_uid, row.sop_instance_uid, row.series_instance_uid, Path(row.path), row.sha256) for row in rows
+    return tuple(_result(row) for row in rows)
+
+
+def _result(row: ResultRow) -> NewResult:
+    return NewResult(
+        row.builder,
+        row.sop_class_uid,
+        row.sop_instance_uid,
+        row.series_instance_uid,
+        Path(row.path),
+        row.sha256,
+        row.edition,
+        row.number,
+        row.fault,
     )
 
 

@@ -35,6 +35,9 @@ class NewResult:
     series_instance_uid: str
     path: Path
     sha256: str
+    edition: str = ""  # objects.Profile.edition
+    number: int = 1  # among those that the builder made
+    fault: str = ""  # why it didn't pass the checks, so that it doesn't go anywhere
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session, aliased
 
 from cad_node.errors import LeaseLost, Removed, UnknownRow
 from cad_node.lifecycle import JOB_MOVES, IllegalMove, JobState, move
+from cad_node.objects import Profile
 from cad_node.store.database import Database
 from cad_node.store.deliveries import deliveries_of
 from cad_node.store.events import ADMIN, SUPERVISOR, arc, events_of, record
@@ -67,19 +68,19 @@ class Jobs:
         self,
         job: ClaimedJob,
         results: Sequence[NewResult],
-        objects_by_destination: Mapping[str, Collection[str]],
+        profiles: Mapping[str, Profile],
         now: datetime,
         *,
         timings_s: Mapping[str, float] | None = None,
         remarks: str = "",
     ) -> None:
-        """Done: its results, and a delivery of each to each destination that wants its builder, in one transaction. Raises LeaseLost.
+        """Done: its results, and a delivery of each to each destination that wants it, in one transaction. Raises LeaseLost.
 
         remarks: what a reader of the results should know; shown as the job's reason.
         """
         with self._database.transaction() as session:
             _leave(session, job, "finish", now, finished_at=now, reason_code="", reason=remarks, timings_s=dict(timings_s or {}))
-            add_results(session, job, results, objects_by_destination, now)
+            add_results(session, job, results, profiles, now)
 
     def refuse(  # noqa: PLR0917 - as finish, and why
         self,
@@ -88,7 +89,7 @@ class Jobs:
         sentence: str,
         now: datetime,
         results: Sequence[NewResult] = (),
-        objects_by_destination: Mapping[str, Collection[str]] = MappingProxyType({}),
+        profiles: Mapping[str, Profile] = MappingProxyType({}),
     ) -> None:
         """The model can't take this study: results that say so, and their deliveries, in one transaction. Raises LeaseLost.
 
@@ -97,7 +98,7 @@ class Jobs:
         with self._database.transaction() as session:
             _leave(session, job, "refuse", now, detail=sentence, finished_at=now, reason_code=code, reason=sentence)
             if not results_of(session, job.id):
-                add_results(session, job, results, objects_by_destination, now)
+                add_results(session, job, results, profiles, now)
 
     def back_off(self, job: ClaimedJob, reason: str, run_after: datetime, now: datetime) -> None:
         """It failed; try again after `run_after`. Raises LeaseLost."""

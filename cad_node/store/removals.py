@@ -18,7 +18,7 @@ from cad_node.store.database import Database
 from cad_node.store.listed_files import list_files
 from cad_node.store.tables import ConflictRow, DeliveryRow, InstanceRow, JobRow, ResultRow, StudyRow
 
-_DELIVERY_OVER = DELIVERY_DONE | {DeliveryState.CANCELLED}  # what was delivered, and what an admin has given up
+_DELIVERY_OVER = DELIVERY_DONE | {DeliveryState.CANCELLED, DeliveryState.HELD}  # delivered, given up by an admin, or never to go
 _UNDELIVERED = "a delivery isn't done"
 _Choice = Select[*tuple[Any, ...]]  # of Stored's study_instance_uid, number, since and held_by
 

@@ -186,13 +186,16 @@ class ResultRow(Base):
 
     __tablename__ = "results"
     __table_args__ = (
-        UniqueConstraint("job_id", "builder"),
+        UniqueConstraint("job_id", "builder", "edition", "number"),
         _index_where("ix_results_removable", "created_at", where="removed_at IS NULL"),
     )
 
     id: Mapped[int] = mapped_column(_Key, primary_key=True)
     job_id: Mapped[int] = mapped_column(_Key, ForeignKey("jobs.id"))
     builder: Mapped[str] = mapped_column(String(64))
+    edition: Mapped[str] = mapped_column(String(255), default="", server_default=text("''"))  # objects.Profile.edition
+    number: Mapped[int] = mapped_column(default=1, server_default="1")  # among those that the builder made
+    fault: Mapped[str] = mapped_column(Text, default="", server_default=text("''"))  # why it didn't pass the checks; empty: it did
     sop_class_uid: Mapped[str] = mapped_column(_Uid)
     sop_instance_uid: Mapped[str] = mapped_column(_Uid, unique=True)
     series_instance_uid: Mapped[str] = mapped_column(_Uid)

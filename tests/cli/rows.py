@@ -6,6 +6,7 @@ from pathlib import Path
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, SegmentationStorage, generate_uid
 
 from cad_node.app.start import Store
+from cad_node.objects import Profile
 from cad_node.store.deliveries import ClaimedDelivery
 from cad_node.store.jobs import NewResult
 from cad_node.store.studies import NewJob, ReceivedInstance
@@ -33,7 +34,7 @@ def finish_job(store: Store, *destinations: str) -> int:
     assert job is not None
     assert job.id == job_id
     result = NewResult("seg", SegmentationStorage, generate_uid(), generate_uid(), Path("seg.dcm"), "1" * 64)
-    store.jobs.finish(job, [result], {name: ["seg"] for name in destinations}, T0, timings_s={"infer": 1.5})
+    store.jobs.finish(job, [result], {name: Profile(("seg",)) for name in destinations}, T0, timings_s={"infer": 1.5})
     return job_id
 
 

@@ -24,7 +24,7 @@ def folder(tmp_path: Path, monkeypatch) -> Path:
 def test_models_are_listed_with_what_they_take_and_make(cad_node: CadNode, folder: Path):
     (row,) = cad_node("models", "list", "--json").document
 
-    assert (row["name"], row["version"], row["modality"], row["objects"]) == ("lung_nodule_ct", LUNG_NODULES.name, ["CT"], ["seg", "sr"])
+    assert (row["name"], row["version"], row["modality"]) == ("lung_nodule_ct", LUNG_NODULES.name, ["CT"])
     assert row["path"] == str(folder)
     assert f"lung_nodule_ct {LUNG_NODULES.name}" in cad_node("models", "list").out
 

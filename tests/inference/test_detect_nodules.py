@@ -40,7 +40,6 @@ def manifest(limit: int = 12) -> Manifest:
         "title": "",
         "manufacturer": "",
         "task": "analyse_lungs",
-        "objects": (),
         "accepts": {
             "modality": ("CT",),
             "sop_class_uid": (),

@@ -36,12 +36,12 @@ def findings(request, volume):
 
 @pytest.fixture
 def seg(volume, findings, tmp_path):
-    return written(build_seg(volume, findings, case.run()), tmp_path / "seg.dcm")
+    return written(*build_seg(volume, findings, case.run()), tmp_path / "seg.dcm")
 
 
 @pytest.fixture
 def sr(volume, findings, tmp_path):
-    return written(build_sr(volume, findings, case.run()), tmp_path / "sr.dcm")
+    return written(*build_sr(volume, findings, case.run()), tmp_path / "sr.dcm")
 
 
 def written(ds: Dataset, path: Path) -> Path:
@@ -99,7 +99,7 @@ def test_dcmtk_reads_the_report_and_its_relationships(program, sr):
 
 
 def test_dciodvfy_finds_no_error_in_a_report_of_nothing_at_all(volume, tmp_path):
-    path = written(build_sr(volume, Findings((), ()), case.run()), tmp_path / "sr.dcm")
+    path = written(*build_sr(volume, Findings((), ()), case.run()), tmp_path / "sr.dcm")
 
     assert dciodvfy_errors(path) == []
 

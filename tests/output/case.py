@@ -37,7 +37,6 @@ def manifest(title: str) -> Manifest:
             "title": title,
             "manufacturer": "cad_node",
             "task": "analyse_lungs",
-            "objects": ["seg", "sr"],
             "accepts": {
                 "modality": ["CT"],
                 "sop_class_uid": ["1.2.840.10008.5.1.4.1.1.2"],

@@ -45,7 +45,7 @@ def put_raw(ds, keyword, value):
 
 def built_from(build, datasets, run=None):
     volume = case.volume(datasets)
-    return dcmread(BytesIO(encode(build(volume, case.findings(volume), run or case.run()))))
+    return dcmread(BytesIO(encode(*build(volume, case.findings(volume), run or case.run()))))
 
 
 @pytest.mark.parametrize("build", BUILDERS)
@@ -161,7 +161,7 @@ def test_the_same_run_gives_the_same_bytes(build):
     volume = case.volume()
     findings = case.findings(volume)
 
-    first, second = (encode(build(volume, findings, case.run())) for _ in range(2))
+    first, second = (encode(*build(volume, findings, case.run())) for _ in range(2))
 
     assert first == second
 
@@ -172,7 +172,7 @@ def test_another_job_gives_other_uids(build):
     findings = case.findings(volume)
     other = replace(case.run(), job_uid=case.run().job_uid.__class__(int=8))
 
-    first, second = build(volume, findings, case.run()), build(volume, findings, other)
+    (first,), (second,) = build(volume, findings, case.run()), build(volume, findings, other)
 
     assert first.SOPInstanceUID != second.SOPInstanceUID
     assert first.SeriesInstanceUID != second.SeriesInstanceUID

@@ -69,7 +69,7 @@ def test_each_segment_lies_in_patient_space_where_its_mask_does(orientation, z_s
     volume = case.volume(oriented(orientation, z_step))
     findings = case.findings(volume)
 
-    ds = reread(build_seg(volume, findings, case.run()))
+    ds = reread(*build_seg(volume, findings, case.run()))
 
     for number, item in enumerate((*findings.findings, *findings.organs), 1):
         assert lps_of_mask(ds, number) == lps_of_region(volume, item.region)
@@ -80,7 +80,7 @@ def test_highdicom_reads_the_same_masks_back_by_source_image():
     findings = case.findings(volume)
     uids = [source.SOPInstanceUID for source in volume.sources]
 
-    seg = hd.seg.Segmentation.from_dataset(reread(build_seg(volume, findings, case.run())))
+    seg = hd.seg.Segmentation.from_dataset(reread(*build_seg(volume, findings, case.run())))
     masks = seg.get_pixels_by_source_instance(uids, ignore_spatial_locations=False, assert_missing_frames_are_empty=True)
 
     for index, item in enumerate((*findings.findings, *findings.organs)):
@@ -94,7 +94,7 @@ def test_it_is_what_highdicom_makes_of_the_whole_masks():
     headers, segments = reference_headers(volume, run), describe_segments(findings, run)
     whole = hd.seg.Segmentation(headers, np.stack(masks, axis=-1), "BINARY", segments, "1.2.3", 1, "1.2.4", 1, "m", "n", "v", "d")
 
-    ds = build_seg(volume, findings, run)
+    (ds,) = build_seg(volume, findings, run)
 
     assert (ds.PixelData, ds.Rows, ds.Columns, ds.SegmentsOverlap) == (whole.PixelData, whole.Rows, whole.Columns, whole.SegmentsOverlap)
     assert ds.PerFrameFunctionalGroupsSequence == whole.PerFrameFunctionalGroupsSequence
@@ -105,7 +105,7 @@ def test_a_single_segment_of_a_single_voxel_survives():
     volume = case.volume()
     finding = replace(case.findings(volume).findings[0], region=Region((4, 60, 66), np.ones((1, 1, 1), np.bool_)))
 
-    ds = reread(build_seg(volume, Findings((finding,), ()), case.run()))
+    ds = reread(*build_seg(volume, Findings((finding,), ()), case.run()))
 
     assert ds.NumberOfFrames == 1
     assert np.argwhere(ds.pixel_array).tolist() == [[60, 66]]
@@ -115,7 +115,7 @@ def test_a_single_segment_of_a_single_voxel_survives():
 def test_nodules_come_first_then_organs_numbered_from_one_with_colour_and_codes():
     volume = case.volume()
 
-    ds = reread(build_seg(volume, case.findings(volume), case.run()))
+    ds = reread(*build_seg(volume, case.findings(volume), case.run()))
 
     segments = ds.SegmentSequence
     assert [item.SegmentNumber for item in segments] == [1, 2, 3, 4, 5]
@@ -132,7 +132,7 @@ def test_nodules_come_first_then_organs_numbered_from_one_with_colour_and_codes(
 def test_it_has_the_source_s_geometry_and_refers_to_its_series():
     volume = case.volume()
 
-    ds = reread(build_seg(volume, case.findings(volume), case.run()))
+    ds = reread(*build_seg(volume, case.findings(volume), case.run()))
 
     assert (ds.Rows, ds.Columns) == (61, 67)
     assert ds.SegmentationType == "BINARY"
@@ -147,7 +147,7 @@ def test_frames_without_a_voxel_of_their_segment_are_left_out():
     volume = case.volume()
     findings = case.findings(volume)
 
-    ds = reread(build_seg(volume, findings, case.run()))
+    ds = reread(*build_seg(volume, findings, case.run()))
 
     occupied = sum(item.region.mask.any(axis=(1, 2)).sum() for item in (*findings.findings, *findings.organs))
     assert occupied == ds.NumberOfFrames
@@ -156,7 +156,7 @@ def test_frames_without_a_voxel_of_their_segment_are_left_out():
 def test_lungs_without_a_nodule_still_make_one():
     volume = case.volume()
 
-    ds = reread(build_seg(volume, case.findings(volume, nodules=0), case.run()))
+    ds = reread(*build_seg(volume, case.findings(volume, nodules=0), case.run()))
 
     assert [item.SegmentLabel for item in ds.SegmentSequence] == ["Right lung", "Left lung"]
 
@@ -166,7 +166,7 @@ def test_neither_organ_nor_finding_makes_none():
 
     built = build_seg(volume, Findings((), ()), case.run())
 
-    assert built is None
+    assert not built
 
 
 def test_building_leaves_the_volume_s_headers_as_they_were():

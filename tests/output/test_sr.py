@@ -28,7 +28,7 @@ def reread(ds):
 
 
 def report_of(volume, nodules=3):
-    return reread(build_sr(volume, case.findings(volume, nodules), case.run()))
+    return reread(*build_sr(volume, case.findings(volume, nodules), case.run()))
 
 
 def items(container, value_type):
@@ -63,7 +63,7 @@ def test_each_nodule_has_its_measurements_with_units(volume):
 
 
 def test_tracking_and_segment_number_are_those_of_the_segmentation(volume):
-    seg = build_seg(volume, case.findings(volume), case.run())
+    (seg,) = build_seg(volume, case.findings(volume), case.run())
 
     groups = report_of(volume).content.get_volumetric_roi_measurement_groups()
 
@@ -136,7 +136,7 @@ def test_evidence_is_the_whole_series_and_the_segmentation(volume):
 
     evidence = {uids[2] for uids in sr.get_evidence()}
 
-    seg = build_seg(volume, case.findings(volume), case.run())
+    (seg,) = build_seg(volume, case.findings(volume), case.run())
     assert evidence == {source.SOPInstanceUID for source in volume.sources} | {seg.SOPInstanceUID}
 
 
@@ -160,7 +160,7 @@ def test_a_report_without_measurements_is_not_entitled_as_one(volume):
 
 
 def test_without_organs_and_findings_it_refers_to_no_segmentation(volume):
-    sr = reread(build_sr(volume, Findings((), ()), case.run()))
+    sr = reread(*build_sr(volume, Findings((), ()), case.run()))
 
     assert {uids[2] for uids in sr.get_evidence()} == {source.SOPInstanceUID for source in volume.sources}
 
@@ -186,7 +186,7 @@ def stated(measurement):
 
 @pytest.fixture(scope="module")
 def measured_report(volume):
-    return reread(build_sr(volume, case.measured_findings(volume), case.run()))
+    return reread(*build_sr(volume, case.measured_findings(volume), case.run()))
 
 
 def test_every_quantity_of_a_nodule_has_its_unit_method_and_derivation(volume, measured_report):
@@ -212,7 +212,7 @@ def test_judgements_are_qualitative_evaluations_of_their_nodule(volume, measured
 
 def test_each_lung_has_a_group_that_refers_to_its_segment(volume, measured_report):
     organs = case.measured_findings(volume).organs
-    seg = build_seg(volume, case.measured_findings(volume), case.run())
+    (seg,) = build_seg(volume, case.measured_findings(volume), case.run())
 
     groups = measured_report.content.get_volumetric_roi_measurement_groups()[3:]
 
@@ -252,7 +252,7 @@ def test_both_lungs_together_are_derived_measurements(volume, measured_report):
 
 
 def test_a_report_without_findings_measures_the_lungs_all_the_same(volume):
-    sr = reread(build_sr(volume, case.measured_findings(volume, nodules=0), case.run()))
+    sr = reread(*build_sr(volume, case.measured_findings(volume, nodules=0), case.run()))
 
     groups = sr.content.get_volumetric_roi_measurement_groups()
 

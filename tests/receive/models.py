@@ -18,7 +18,6 @@ def a_manifest(slices: tuple[int, int] = (2, 500), name: str = "lung", modality:
             "title": "A model",
             "manufacturer": "cad_node tests",
             "task": "analyse_lungs",
-            "objects": ["sr"],
             "accepts": {
                 "modality": [modality],
                 "sop_class_uid": [CTImageStorage],

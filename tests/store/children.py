@@ -8,6 +8,7 @@ from pathlib import Path
 
 from sqlalchemy import event
 
+from cad_node.objects import Profile
 from cad_node.store.database import Database
 from cad_node.store.deliveries import Deliveries
 from cad_node.store.files import Spool, sha256_of, write_durably
@@ -71,7 +72,7 @@ def finish_and_hang(url: str, statement: str, out: Connection) -> None:
             time.sleep(600)
 
     event.listen(database.engine, "after_cursor_execute", hang)
-    jobs.finish(job, results(job), {"pacs": ["seg", "sr"]}, NOW)
+    jobs.finish(job, results(job), {"pacs": Profile(("seg", "sr"))}, NOW)
 
 
 def place_and_hang(root: Path, sop_uid: str, out: Connection) -> None:

@@ -13,6 +13,7 @@ from sqlalchemy import event
 
 from cad_node.errors import SettingsError
 from cad_node.lifecycle import DeliveryState, JobState
+from cad_node.objects import Profile
 from cad_node.store.database import Database, DatabaseUnavailable
 from cad_node.store.deliveries import Deliveries
 from cad_node.store.files import OutOfSpace
@@ -209,7 +210,7 @@ def test_no_statement_of_the_main_job_reads_a_whole_table(sqlite):
     studies.association_ended([("1.2.1", "1.2.1.1")], NOW)
     job = claim(jobs)
     jobs.heartbeat(job, NOW, LEASE_S)
-    jobs.finish(job, results(job), {"pacs": ["seg", "sr"]}, NOW)
+    jobs.finish(job, results(job), {"pacs": Profile(("seg", "sr"))}, NOW)
     for held in deliveries.claim("pacs", "sender", NOW, LEASE_S, 10):
         deliveries.deliver(held, "", NOW)
     jobs.lose_expired(NOW, 2)

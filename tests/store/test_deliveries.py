@@ -4,6 +4,7 @@ import pytest
 
 from cad_node.errors import LeaseLost, UnknownRow
 from cad_node.lifecycle import DeliveryState
+from cad_node.objects import Profile
 from cad_node.store.database import Database
 from cad_node.store.deliveries import ClaimedDelivery, Deliveries
 from cad_node.store.jobs import Jobs
@@ -29,7 +30,7 @@ def job_id(database: Database) -> int:
     queue_jobs(Studies(database), 0)
     jobs = Jobs(database)
     job = claim(jobs)
-    jobs.finish(job, results(job), {"pacs": ["seg", "sr"], "research": ["seg", "sr"]}, NOW)
+    jobs.finish(job, results(job), {"pacs": Profile(("seg", "sr")), "research": Profile(("seg", "sr"))}, NOW)
     return job.id
 
 
@@ -180,7 +181,7 @@ def test_everything_failed_or_waiting_is_sent_at_once_to_one_destination_or_all_
     index(studies, received(study="1.2.9"), NOW)
     settle(studies, "1.2.9", new_job())
     job = claim(jobs)
-    jobs.finish(job, results(job), {"pacs": ["seg", "sr"]}, NOW)
+    jobs.finish(job, results(job), {"pacs": Profile(("seg", "sr"))}, NOW)
     deliveries.cancel(job.id, NOW)
 
     retried = deliveries.retry_all(after(5), destination)

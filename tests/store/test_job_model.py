@@ -9,6 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from cad_node.errors import LeaseLost
 from cad_node.lifecycle import JOB_MOVES, IllegalMove, JobState
+from cad_node.objects import Profile
 from cad_node.store.database import Database
 from cad_node.store.jobs import ClaimedJob, Jobs
 from cad_node.store.studies import Studies
@@ -90,7 +91,7 @@ class JobMachine(RuleBasedStateMachine):
         claim = data.draw(st.sampled_from(self.claims))
         job = self.model[claim.id]
         moves = {
-            "finish": lambda: self.jobs.finish(claim, results(claim), {"pacs": ["sr"]}, self.now),
+            "finish": lambda: self.jobs.finish(claim, results(claim), {"pacs": Profile(("sr",))}, self.now),
             "refuse": lambda: self.jobs.refuse(claim, "code", "why", self.now),
             "back_off": lambda: self.jobs.back_off(claim, "why", after(self.clock_s + 10), self.now),
             "fail": lambda: self.jobs.fail(claim, "why", self.now),

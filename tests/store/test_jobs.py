@@ -7,6 +7,7 @@ from sqlalchemy import event
 
 from cad_node.errors import LeaseLost, UnknownRow
 from cad_node.lifecycle import DeliveryState, IllegalMove, JobState
+from cad_node.objects import Profile
 from cad_node.store.database import Database
 from cad_node.store.deliveries import Deliveries
 from cad_node.store.jobs import ClaimedJob, Jobs
@@ -18,7 +19,7 @@ MAX_CRASHES = 2
 MAX_ATTEMPTS = 3
 LEAVING = {
     "heartbeat": lambda jobs, job: jobs.heartbeat(job, NOW, LEASE_S),
-    "finish": lambda jobs, job: jobs.finish(job, results(job), {"pacs": ["seg", "sr"]}, NOW),
+    "finish": lambda jobs, job: jobs.finish(job, results(job), {"pacs": Profile(("seg", "sr"))}, NOW),
     "refuse": lambda jobs, job: jobs.refuse(job, "too-few-slices", "3 slices", NOW),
     "back_off": lambda jobs, job: jobs.back_off(job, "no memory", after(10), NOW),
     "fail": lambda jobs, job: jobs.fail(job, "no memory", NOW),
@@ -207,7 +208,13 @@ def test_finishing_writes_the_results_and_one_delivery_for_each_destination_that
     queue_jobs(studies, 0)
     job = claim(jobs)
 
-    jobs.finish(job, results(job), {"pacs": ["seg", "sr"], "ris": ("sr",), "silent": ()}, after(3), timings_s={"infer": 1.5})
+    jobs.finish(
+        job,
+        results(job),
+        {"pacs": Profile(("seg", "sr")), "ris": Profile(("sr",)), "silent": Profile(())},
+        after(3),
+        timings_s={"infer": 1.5},
+    )
 
     detail = jobs.show(job.id)
     assert detail.results == tuple(results(job))
@@ -232,11 +239,11 @@ def test_finishing_is_whole_or_not_at_all(database, studies, jobs, table):
 
     event.listen(database.engine, "after_cursor_execute", break_down)
     with pytest.raises(OSError, match="gone"):
-        jobs.finish(job, results(job), {"pacs": ["seg", "sr"]}, NOW)
+        jobs.finish(job, results(job), {"pacs": Profile(("seg", "sr"))}, NOW)
     event.remove(database.engine, "after_cursor_execute", break_down)
 
     assert jobs.show(job.id) == before
-    jobs.finish(job, results(job), {"pacs": ["seg", "sr"]}, NOW)
+    jobs.finish(job, results(job), {"pacs": Profile(("seg", "sr"))}, NOW)
     assert (state_of(jobs, job), Deliveries(database).pending()) == (JobState.DONE, 2)
 
 
@@ -425,7 +432,7 @@ def test_jobs_are_counted_by_state_and_listed_newest_first(studies, jobs):
 
 def test_a_listing_says_how_many_deliveries_of_each_job_have_arrived_in_one_query(database, studies, jobs):
     queue_jobs(studies, 0, 0, 0)
-    for destinations in ({"pacs": ["seg", "sr"]}, {"pacs": ["sr"], "ris": ["sr"]}):
+    for destinations in ({"pacs": Profile(("seg", "sr"))}, {"pacs": Profile(("sr",)), "ris": Profile(("sr",))}):
         job = claim(jobs)
         jobs.finish(job, results(job), destinations, NOW)
     deliveries = Deliveries(database)

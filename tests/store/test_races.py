@@ -5,6 +5,7 @@ from itertools import chain
 import pytest
 
 from cad_node.lifecycle import JobState
+from cad_node.objects import Profile
 from cad_node.store.database import Database
 from cad_node.store.deliveries import Deliveries
 from cad_node.store.jobs import Jobs
@@ -29,7 +30,7 @@ def test_several_processes_claim_every_delivery_exactly_once(database: Database,
     queue_jobs(Studies(database), *[0] * 20)
     for _ in range(20):
         job = claim(jobs)
-        jobs.finish(job, results(job), {"pacs": ["seg", "sr"]}, NOW)
+        jobs.finish(job, results(job), {"pacs": Profile(("seg", "sr"))}, NOW)
 
     claimed = race(children.claim_deliveries, database_url, WORKERS)
 
@@ -54,5 +55,5 @@ def test_a_worker_killed_inside_its_commit_leaves_nothing_and_the_next_one_finis
     assert (detail.summary.state, detail.results, detail.deliveries) == (JobState.RUNNING, (), ())
     assert jobs.lose_worker("victim", NOW, max_crashes=2) == [job_id]
     again = claim(jobs)
-    jobs.finish(again, results(again), {"pacs": ["seg", "sr"]}, NOW)
+    jobs.finish(again, results(again), {"pacs": Profile(("seg", "sr"))}, NOW)
     assert (len(jobs.show(job_id).results), Deliveries(database).pending()) == (2, 2)

@@ -12,6 +12,7 @@ from sqlalchemy import event
 
 from cad_node.errors import Removed
 from cad_node.lifecycle import JobState
+from cad_node.objects import Profile
 from cad_node.remover import Remover
 from cad_node.retention import Kind, Stored
 from cad_node.settings import Retention
@@ -54,7 +55,7 @@ class Node:
     def finish(self, at_s: float = 0, destinations: tuple[str, ...] = ("pacs",)) -> tuple[ClaimedJob, list[Path]]:
         job = claim(self.jobs, after(at_s))
         made = [replace(one, path=self.written(f"results/{job.uid}/{job.fence}/{one.builder}.dcm")) for one in results(job)]
-        self.jobs.finish(job, made, {name: ["seg", "sr"] for name in destinations}, after(at_s))
+        self.jobs.finish(job, made, {name: Profile(("seg", "sr")) for name in destinations}, after(at_s))
         return job, [one.path for one in made]
 
     def deliver(self, at_s: float = 0) -> None:

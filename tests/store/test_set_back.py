@@ -4,6 +4,7 @@ from datetime import datetime
 
 import pytest
 
+from cad_node.objects import Profile
 from cad_node.store.database import Database
 from cad_node.store.deliveries import Deliveries
 from cad_node.store.jobs import Jobs
@@ -21,7 +22,7 @@ def set_back(database: Database) -> Database:
     studies, jobs = Studies(database), Jobs(database)
     queue_jobs(studies, 1, 0)
     first = claim(jobs)
-    jobs.finish(first, results(first), {"pacs": ["seg"]}, NOW)
+    jobs.finish(first, results(first), {"pacs": Profile(("seg",))}, NOW)
     index(studies, received(study="1.3"), NOW)
     studies.association_ended([("1.3", "1.3.1")], NOW)
     return database
