@@ -31,7 +31,7 @@ def serve(supervised: Supervised = False) -> None:
 @app.command(epilog="Example, on another port: CAD_NODE_SCP__PORT=4104 cad-node scp")
 def scp(supervised: Supervised = False) -> None:
     """Run only the DICOM listener: it receives studies and queues a job for each model that wants one."""
-    _leave_decoders_out()
+    _leave_unneeded_out()
     from cad_node.app.scp import run_scp
 
     run_scp(settings(), _stop_event(supervised))
@@ -56,9 +56,9 @@ def sender(supervised: Supervised = False) -> None:
     run_sender(settings(), _stop_event(supervised))
 
 
-def _leave_decoders_out() -> None:
-    """Keep the listener small: it decodes no pixel, and pydicom imports every decoder that it finds, 25 MB of them."""
-    for name in ("gdcm", "PIL", "pylibjpeg", "jpeg_ls"):
+def _leave_unneeded_out() -> None:
+    """Keep the listener small: it decodes no pixel and downloads nothing, and pydicom imports all it finds for that, 30 MB."""
+    for name in ("gdcm", "PIL", "pylibjpeg", "jpeg_ls", "requests"):
         sys.modules.setdefault(name, None)  # type: ignore[arg-type]  # None: can't be imported
 
 

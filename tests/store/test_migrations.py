@@ -7,10 +7,11 @@ import sqlalchemy as sa
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 
 from cad_node.errors import SettingsError
 from cad_node.store.database import Database, open_engine
-from cad_node.store.migrate import alembic_config, require_current, upgrade
+from cad_node.store.migrate import alembic_config, newest_revision, require_current, upgrade
 from cad_node.store.node import node_uid
 from cad_node.store.tables import Base
 from tests.store import children
@@ -41,6 +42,13 @@ def test_migrations_go_up_down_and_up_again(empty_database_url):
 
     assert up == tables_of(empty_database_url) == set(Base.metadata.tables)
     assert down == set()
+
+
+def test_the_newest_revision_by_its_file_s_name_is_the_head_of_the_chain(database):
+    with database.engine.begin() as connection:
+        head = ScriptDirectory.from_config(alembic_config(connection)).get_current_head()
+
+    assert newest_revision() == head
 
 
 def test_the_migrated_schema_is_the_one_in_code(database):
