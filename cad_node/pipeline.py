@@ -16,6 +16,7 @@ from cad_node.manifest import Manifest
 from cad_node.objects import Profile
 from cad_node.output.builder import Builder, Run
 from cad_node.output.refusal import build_refusal
+from cad_node.output.tree import build_tree
 from cad_node.study import Series, Study
 
 Networks = Mapping[str, Network]  # the model's own and those of its parts, by what they are for
@@ -55,8 +56,8 @@ def find(volume: Volume, manifest: Manifest, networks: Networks, tasks: Mapping[
 def build(
     volume: Volume, findings: Findings, run: Run, builders: Mapping[str, Builder], profiles: Collection[Profile]
 ) -> tuple[BuiltObject, ...]:
-    """What any of the profiles asks for, and what may have to go instead, each edition once and in the builders' order."""
-    built = []
+    """What any of the profiles asks for, and what may have to go instead, each edition once and in the builders' order; roots last."""
+    built: list[BuiltObject] = []
     for keeps_empty_frames in sorted({profile.keeps_empty_frames for profile in profiles}):
         edition_run = replace(run, keeps_empty_frames=keeps_empty_frames)
         alike = [profile for profile in profiles if profile.keeps_empty_frames == keeps_empty_frames]
@@ -65,7 +66,7 @@ def build(
             if name in wanted:
                 objects = builder(volume, findings, edition_run)
                 built += [BuiltObject(name, ds, alike[0].edition(name), number) for number, ds in enumerate(objects, 1)]
-    return tuple(built)
+    return (*built, *_roots(volume, findings, run, built, profiles))
 
 
 def explain(study: Study, series_instance_uid: str | None, refused: UnusableSeries, run: Run) -> BuiltObject | None:
@@ -73,6 +74,17 @@ def explain(study: Study, series_instance_uid: str | None, refused: UnusableSeri
     judged = [series for series in study.series if series_instance_uid in (None, series.series_instance_uid)] or study.series
     header = _any_header(judged)
     return BuiltObject("refusal", build_refusal(header, judged, refused, run)) if header else None
+
+
+def _roots(volume: Volume, findings: Findings, run: Run, built: Sequence[BuiltObject], profiles: Collection[Profile]) -> list[BuiltObject]:
+    """The root of the results for each set of objects that a profile asks for."""
+    wanted = {profile.edition("tree"): profile for profile in profiles if "tree" in profile.objects}
+    roots = []
+    for edition, profile in sorted(wanted.items()):
+        objects = [(one.builder, one.dataset) for one in built if profile.wants(one.builder, one.edition)]
+        edition_run = replace(run, keeps_empty_frames=profile.keeps_empty_frames)
+        roots += [BuiltObject("tree", ds, edition) for ds in build_tree(volume, findings, edition_run, objects, edition)]
+    return roots
 
 
 def _any_header(series: Sequence[Series]) -> Dataset | None:

@@ -7,7 +7,7 @@ import traceback
 import uuid
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
 from time import monotonic, sleep
@@ -25,7 +25,7 @@ from cad_node.inference.network import Arrays, Network
 from cad_node.lifecycle import backoff_s
 from cad_node.log import get_logger
 from cad_node.objects import Profile
-from cad_node.output.builder import Builder, Run
+from cad_node.output.builder import Builder, EarlierObject, Run
 from cad_node.output.file import encode
 from cad_node.settings import Queue
 from cad_node.store.database import DatabaseUnavailable
@@ -178,7 +178,7 @@ class Worker:
                 sleep(self.queue.poll_s)
 
     def _analyse(self, job: ClaimedJob, volume: Volume) -> tuple[list[NewResult], str, dict[str, float]]:
-        model, run = self._model(job), self._identity(job)
+        model, run = self._model(job), replace(self._identity(job), supersedes=self._superseded(job))
         infer, find, build = Stopwatch(), Stopwatch(), Stopwatch()
         with find:
             networks = {role: TimedNetwork(network, infer) for role, network in model.networks.items()}
@@ -192,6 +192,12 @@ class Worker:
     def _identity(self, job: ClaimedJob) -> Run:
         device = uuid.uuid5(self.node_uid, f"{job.model_name}/{job.model_version}")
         return Run(job.uid, self._model(job).manifest, job.started_at.astimezone(self.timezone), f"2.25.{device.int}", __version__)
+
+    def _superseded(self, job: ClaimedJob) -> tuple[EarlierObject, ...]:
+        return tuple(
+            EarlierObject(one.builder, one.sop_class_uid, one.sop_instance_uid, one.series_instance_uid, one.edition)
+            for one in self.jobs.superseded(job)
+        )
 
     def _write(self, job: ClaimedJob, built: pipeline.BuiltObject) -> NewResult:
         ds = built.dataset

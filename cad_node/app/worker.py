@@ -14,6 +14,8 @@ from cad_node.lifecycle import JobState
 from cad_node.log import get_logger
 from cad_node.manifest import read_models
 from cad_node.output.builder import Builder
+from cad_node.output.kos import build_kos
+from cad_node.output.rejection import build_rejection
 from cad_node.output.seg import build_seg
 from cad_node.output.sr import build_sr
 from cad_node.pipeline import Task
@@ -26,7 +28,8 @@ log = get_logger()
 
 # The plug points, by the key under which model.toml and the settings name them.
 TASKS: Mapping[str, Task] = {"analyse_lungs": analyse_lungs}
-BUILDERS: Mapping[str, Builder] = {"seg": build_seg, "sr": build_sr}
+# A root of the results is made last, from what the others made: pipeline.build.
+BUILDERS: Mapping[str, Builder] = {"seg": build_seg, "sr": build_sr, "kos": build_kos, "rejection": build_rejection}
 
 MOST_WAITING = 100_000  # jobs looked at for the models they name
 

@@ -22,6 +22,7 @@ class EarlierObject:
     sop_class_uid: str
     sop_instance_uid: str
     series_instance_uid: str
+    edition: str = ""  # objects.Profile.edition
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,11 @@ def tracking_uid(run: Run, number: int) -> UID:
 def organ_tracking_uid(run: Run, number: int) -> UID:
     """Tracking UID of organ `number` (from 1)."""
     return _derive(run, "organ", number)
+
+
+def observation_uid(run: Run, *place: str | int) -> UID:
+    """Observation UID of what stands at this place of the run's reports."""
+    return _derive(run, "observation", *place)
 
 
 class Builder(Protocol):

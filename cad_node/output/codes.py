@@ -1,5 +1,6 @@
 """Coded concepts that several objects use and no library names."""
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from pydicom.sr.codedict import codes
@@ -14,6 +15,23 @@ WITH_FINDINGS = codes.DCM.AllAlgorithmsSucceededWithFindings
 WITHOUT_FINDINGS = codes.DCM.AllAlgorithmsSucceededWithoutFindings
 PRESENT = Code("52101004", "SCT", "Present")
 ABSENT = Code("2667000", "SCT", "Absent")
+
+SUPERSEDED = Code("SUPERSEDED", "99CADNODE", "Superseded by a later analysis")  # CID 7011, extended
+
+# What an object of a run is; those that the standard names by their modality, CID 32.
+OBJECT_KINDS: Mapping[str, Code] = {
+    "seg": codes.DCM.Segmentation,
+    "labelmap": codes.DCM.Segmentation,
+    "sr": codes.DCM.StructuredReportDocument,
+    "cad_sr": codes.DCM.StructuredReportDocument,
+    "gsps": codes.DCM.PresentationState,
+    "sc": Code("SC", "99CADNODE", "Secondary Capture"),
+    "pmap": Code("PARAMETRIC_MAP", "99CADNODE", "Parametric Map"),
+    "kos": codes.DCM.KeyObjectSelection,
+    "rtstruct": codes.DCM.RTStructureSet,
+    "pdf": codes.DCM.DocumentProducer,
+    "stl": codes.DCM.ModelFor3DManufacturing,
+}
 
 _LUNG = Code("39607008", "SCT", "Lung")
 _LEFT, _RIGHT = codes.SCT.Left, codes.SCT.Right

@@ -4,7 +4,7 @@ from typing import Any
 
 from highdicom import AlgorithmIdentificationSequence
 from highdicom.base_content import ContributingEquipment
-from highdicom.sr import AlgorithmIdentification, DeviceObserverIdentifyingAttributes, ObservationContext, ObserverContext
+from highdicom.sr import AlgorithmIdentification, DeviceObserverIdentifyingAttributes, ObserverContext
 from pydicom.sr.codedict import codes
 
 from cad_node.output.builder import Run
@@ -22,9 +22,9 @@ def manufacturer(run: Run) -> str:
 
 
 def software_versions(run: Run) -> list[str]:
-    """The model's version, those of its parts, and the node's."""
+    """The algorithm's version, as its identification has it, those of its parts, and the node's."""
     parts = [key.replace("/", " ") for key in run.manifest.parts.values()]
-    return [f"{run.manifest.name} {run.manifest.version}", *parts, f"cad_node {run.software_version}"]
+    return [run.manifest.version, *parts, f"cad_node {run.software_version}"]
 
 
 def general_equipment(run: Run) -> dict[str, Any]:
@@ -65,7 +65,7 @@ def report_algorithm(run: Run) -> AlgorithmIdentification:
     return AlgorithmIdentification(model_name(run), run.manifest.version)
 
 
-def device_observer(run: Run) -> ObservationContext:
+def device_observer(run: Run) -> ObserverContext:
     """The device as the only observer: no person has seen the report yet, PS3.16 TID 1002 and 1004."""
     attributes = DeviceObserverIdentifyingAttributes(
         uid=run.device_uid,
@@ -74,4 +74,4 @@ def device_observer(run: Run) -> ObservationContext:
         model_name=f"{model_name(run)} {run.manifest.version}",
         serial_number=run.device_uid,
     )
-    return ObservationContext(observer_device_context=ObserverContext(codes.DCM.Device, attributes))
+    return ObserverContext(codes.DCM.Device, attributes)

@@ -10,13 +10,14 @@ from sqlalchemy import ColumnElement, Select, exists, func, literal, select, tup
 from sqlalchemy.orm import Session, aliased
 
 from cad_node.errors import LeaseLost, Removed, UnknownRow
-from cad_node.lifecycle import JOB_MOVES, IllegalMove, JobState, move
+from cad_node.lifecycle import JOB_MOVES, IllegalMove, JobState, move, sources
 from cad_node.objects import Profile
 from cad_node.store.database import Database
 from cad_node.store.deliveries import deliveries_of
 from cad_node.store.events import ADMIN, SUPERVISOR, arc, events_of, record
 from cad_node.store.job_rows import SUMMARY, add_results, cancel, results_of, steer, summaries
 from cad_node.store.job_values import ClaimedJob, JobDetail, JobSummary, NewResult
+from cad_node.store.predecessors import cancel_superseded, superseded_results
 from cad_node.store.removals import without_inputs
 from cad_node.store.tables import JobRow, UtcDateTime
 
@@ -34,6 +35,7 @@ class Jobs:
     ) -> ClaimedJob | None:
         """Take the due job of highest priority, oldest first, for `lease_s` seconds.
 
+        A job waits for one of an earlier revision that the same model is running, whose place it will take.
         models: (name, version) of those this worker runs.
         suspects: whether to take jobs that have lost a worker before; such a job is run alone, so that nothing beside it is blamed.
         """
@@ -64,6 +66,11 @@ class Jobs:
             if session.scalar(extended.returning(JobRow.id)) is None:
                 raise LeaseLost(f"job {job.id} was given to another worker or cancelled; stop working on it")
 
+    def superseded(self, job: ClaimedJob) -> tuple[NewResult, ...]:
+        """The results whose place those of this job will take. A repeated attempt is told the same: see claim()."""
+        with self._database.reading() as session:
+            return superseded_results(session, job)
+
     def finish(
         self,
         job: ClaimedJob,
@@ -76,11 +83,13 @@ class Jobs:
     ) -> None:
         """Done: its results, and a delivery of each to each destination that wants it, in one transaction. Raises LeaseLost.
 
+        What its predecessor was still to deliver is cancelled.
         remarks: what a reader of the results should know; shown as the job's reason.
         """
         with self._database.transaction() as session:
             _leave(session, job, "finish", now, finished_at=now, reason_code="", reason=remarks, timings_s=dict(timings_s or {}))
             add_results(session, job, results, profiles, now)
+            cancel_superseded(session, job, now)
 
     def refuse(  # noqa: PLR0917 - as finish, and why
         self,
@@ -195,7 +204,11 @@ class Jobs:
 def _first_due(state: JobState, models: Collection[tuple[str, str]], now: datetime, suspects: bool) -> Select[int]:
     due = aliased(JobRow)
     wanted = tuple_(due.model_name, due.model_version).in_(list(models))
-    first = select(due.id).where(due.state == state, due.run_after <= now, wanted).order_by(due.priority.desc(), due.id).limit(1)
+    earlier = aliased(JobRow)
+    same = [getattr(earlier, name) == getattr(due, name) for name in ("study_instance_uid", "model_name")]
+    runs_before = exists().where(*same, earlier.revision < due.revision, earlier.state.in_(sources(JOB_MOVES, "finish")))
+    ready = due.state == state, due.run_after <= now, wanted, ~runs_before
+    first = select(due.id).where(*ready).order_by(due.priority.desc(), due.id).limit(1)
     if not suspects:
         first = first.where(due.crashes == 0)
     return first.with_for_update(skip_locked=True)  # SQLite has no such clause and needs none: one writer at a time

@@ -205,7 +205,7 @@ def test_contributing_equipment_names_the_algorithm(build):
 
     (item,) = (item for item in ds.ContributingEquipmentSequence if item.PurposeOfReferenceCodeSequence[0].CodeValue == "109102")
     assert (item.Manufacturer, item.ManufacturerModelName, item.DeviceUID) == ("cad_node", "Lung nodules on chest CT", "2.25.99")
-    assert list(item.SoftwareVersions) == ["lung_nodule_ct 1.0.0", "lung_segmentation_ct 1.2.3", "cad_node 0.1.0"]
+    assert list(item.SoftwareVersions) == ["1.0.0", "lung_segmentation_ct 1.2.3", "cad_node 0.1.0"]
     assert "Not for diagnostic use without review" in item.ContributionDescription
 
 

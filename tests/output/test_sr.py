@@ -147,7 +147,12 @@ def test_a_study_without_findings_says_so_in_codes_and_words(volume):
 
     coded = {item.ConceptNameCodeSequence[0].CodeMeaning: item.ConceptCodeSequence[0].CodeMeaning for item in items(said, "CODE")}
     assert coded == {"CAD Processing and Findings Summary": "All algorithms succeeded; without findings", "Nodule": "Absent"}
-    assert items(said, "TEXT")[0].TextValue == "Nodule: none detected by the algorithm. Not for diagnostic use without review."
+    words = {item.ConceptNameCodeSequence[0].CodeMeaning: item.TextValue for item in items(said, "TEXT")}
+    assert words == {
+        "Algorithm Name": "Lung nodules on chest CT",
+        "Algorithm Version": "1.0.0",
+        "Comment": "Nodule: none detected by the algorithm. Not for diagnostic use without review.",
+    }
 
 
 def test_a_report_without_measurements_is_not_entitled_as_one(volume):

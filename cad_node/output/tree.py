@@ -1,0 +1,61 @@
+"""The root of a run's results: a short Enhanced SR that says what came out and names every object, IHE AIR's “tree of results”.
+
+TID 1500, extended by a catalogue of the objects, under any title but that of a Measurement Report: viewers show it as text.
+"""
+
+from collections.abc import Sequence
+
+from highdicom.sr import ContainerContentItem, EnhancedSR
+from pydicom.dataset import Dataset
+from pydicom.sr.codedict import codes
+
+from cad_node.findings import Findings
+from cad_node.imaging.volume import Volume
+from cad_node.output.builder import Run, derive_uid
+from cad_node.output.codes import OBJECT_KINDS, QUALITATIVE_EVALUATIONS, reading
+from cad_node.output.equipment import general_equipment, series_description
+from cad_node.output.headers import reference_headers
+from cad_node.output.references import predecessors, reference
+from cad_node.output.report import begin_report, identify_observations, section, summary
+from cad_node.output.stamp import stamp
+
+SERIES_NUMBER = 9105
+
+NamedObject = tuple[str, Dataset]  # objects.ObjectName, and the object
+
+
+def build_tree(volume: Volume, findings: Findings, run: Run, objects: Sequence[NamedObject], edition: str) -> Sequence[Dataset]:
+    """The root of these objects of the run; nothing if there is none.
+
+    edition: objects.Profile.edition of the tree.
+    """
+    linked = [(name, ds) for name, ds in objects if name in OBJECT_KINDS]  # a rejection is no result
+    if not linked:
+        return []
+    headers = reference_headers(volume, run)
+    ds = EnhancedSR(
+        evidence=[*headers, *(ds for _, ds in linked)],
+        content=_root(headers[0], findings, run, linked),
+        series_instance_uid=derive_uid(run, "tree", "series"),
+        series_number=SERIES_NUMBER,
+        series_description=series_description(run, "results"),
+        sop_instance_uid=derive_uid(run, "tree", edition, "instance"),
+        instance_number=1,
+        previous_versions=predecessors(run, "tree", headers[0].StudyInstanceUID, edition),
+        is_complete=True,
+        is_final=False,  # and not verified: nobody has reviewed it
+        specific_character_set=None,  # stamp() sets it
+        **general_equipment(run),
+    )
+    stamp(ds, headers[0], run)
+    return [ds]
+
+
+def _root(header: Dataset, findings: Findings, run: Run, linked: Sequence[NamedObject]) -> ContainerContentItem:
+    _, title = reading(str(header.Modality), run.manifest.output.site.code)
+    root = begin_report(title, header, run)
+    said = section(QUALITATIVE_EVALUATIONS, summary(findings, run))
+    identify_observations(said, run, said.name.meaning)  # as the Measurement Report has them
+    root.ContentSequence.append(said)
+    root.ContentSequence.append(section(codes.DCM.DICOMObjectCatalog, [reference(ds, OBJECT_KINDS[name]) for name, ds in linked]))
+    return root

@@ -1,0 +1,63 @@
+"""The run whose place a job takes: the last that ended with results, of an earlier revision of the study and by the same model.
+
+The chain has one link at a time: what that run had taken the place of, it has rejected itself.
+"""
+
+from datetime import datetime
+
+from sqlalchemy import exists, select
+from sqlalchemy.orm import Session, aliased
+
+from cad_node.lifecycle import DELIVERY_MOVES, JOB_MOVES, DeliveryState, move
+from cad_node.store.events import SUPERVISOR, arc, record
+from cad_node.store.job_rows import results_of
+from cad_node.store.job_values import ClaimedJob, NewResult
+from cad_node.store.tables import DeliveryRow, JobRow, ResultRow
+
+_NEVER_SUPERSEDED = frozenset({"rejection", "refusal"})  # what they say stays true
+
+
+def superseded_results(session: Session, job: ClaimedJob) -> tuple[NewResult, ...]:
+    """What the job's predecessor made and passed the checks, in the order in which it was made; sent or not."""
+    predecessor = _predecessor(session, job)
+    results = results_of(session, predecessor) if predecessor else ()
+    return tuple(result for result in results if not result.fault and result.builder not in _NEVER_SUPERSEDED)
+
+
+def cancel_superseded(session: Session, job: ClaimedJob, now: datetime) -> None:
+    """Cancel what waits of the predecessor's deliveries: the job's own results go instead.
+
+    What is being sent arrives, and is rejected with the rest.
+    """
+    predecessor = _predecessor(session, job)
+    if predecessor is None:
+        return
+    states = waiting, cancelled = DeliveryState.PENDING, move(DELIVERY_MOVES, DeliveryState.PENDING, "cancel")
+    reason = f"superseded by job {job.id}"
+    superseded = select(ResultRow.id).where(ResultRow.job_id == predecessor, ResultRow.builder.not_in(_NEVER_SUPERSEDED))
+    due = select(DeliveryRow).where(DeliveryRow.result_id.in_(superseded), DeliveryRow.state == waiting)
+    for row in session.scalars(due.order_by(DeliveryRow.id).with_for_update()).all():
+        row.state, row.reason = cancelled, reason
+        record(session, row.job_id, "cancel", states, actor=SUPERVISOR, now=now, delivery_id=row.id, detail=reason)
+
+
+def _predecessor(session: Session, job: ClaimedJob) -> int | None:
+    """Of any version; but not of one that runs beside the job's on its very revision, for that supersedes its own."""
+    beside = aliased(JobRow)
+    of_model = JobRow.study_instance_uid == job.study_instance_uid, JobRow.model_name == job.model_name
+    runs_beside = exists().where(
+        beside.study_instance_uid == job.study_instance_uid,
+        beside.revision == job.revision,
+        beside.model_name == job.model_name,
+        beside.model_version == JobRow.model_version,
+        beside.id != job.id,
+    )
+    _, done = arc(JOB_MOVES, "finish")
+    own_version = JobRow.model_version == job.model_version
+    latest = (
+        select(JobRow.id)
+        .where(*of_model, JobRow.revision < job.revision, JobRow.state == done, ~runs_beside)
+        .order_by(JobRow.revision.desc(), own_version.desc(), JobRow.id.desc())
+        .limit(1)
+    )
+    return session.scalar(latest)
