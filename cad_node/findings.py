@@ -105,7 +105,7 @@ class Finding:
     mean_hu: float
     measurements: tuple[Measurement, ...] = ()  # beyond those above
     evaluations: tuple[Evaluation, ...] = ()
-    heat: Heat | None = None  # of its score
+    heat: Heat | None = None  # of the judgement on it, or else of its score
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.score <= 1.0:

@@ -12,6 +12,8 @@ JUDGEMENT_PX = 48  # of a judgement slab
 JUDGEMENT_MM = 0.75  # its pixels, whatever the scan's: size counts
 LEVELS = (0.25, 0.5, 0.75)  # of the nodule's extent along the slices: where it is looked at
 
+Place = tuple[float, float]  # along rows, along columns
+
 
 def cut_outline_slabs(
     voxels: NDArray[np.int16], indices: NDArray[np.intp], middle: tuple[float, float], step: float
@@ -31,11 +33,34 @@ def cut_judgement_slab(voxels: NDArray[np.int16], spacing_mm: Spacing, region: R
 
     Beyond the image its rim goes on.
     """
+    depths, middle, step = judgement_view(spacing_mm, region)
+    return np.stack([resample_plane(voxels[depth], middle, step, JUDGEMENT_PX) for depth in depths])
+
+
+def judgement_view(spacing_mm: Spacing, region: Region) -> tuple[list[int], Place, Place]:
+    """Slices, middle (row, column) and the step from pixel to pixel, in source rows and columns, of a region's judgement slab."""
     z, y, x = region.slices
     depths = [z.start + round(level * (z.stop - z.start - 1)) for level in LEVELS]
     middle = ((y.start + y.stop - 1) / 2, (x.start + x.stop - 1) / 2)
-    step = (JUDGEMENT_MM / spacing_mm[1], JUDGEMENT_MM / spacing_mm[2])
-    return np.stack([resample_plane(voxels[depth], middle, step, JUDGEMENT_PX) for depth in depths])
+    return depths, middle, (JUDGEMENT_MM / spacing_mm[1], JUDGEMENT_MM / spacing_mm[2])
+
+
+def planes_on_source(
+    planes: NDArray[np.float32], middle: Place, step: Place, shape: tuple[int, ...]
+) -> tuple[tuple[int, int], NDArray[np.float32]]:
+    """The way back, linear between pixels: (row, column) of the first source pixel that was seen, and (N, rows, columns) values.
+
+    planes: (N, size_px, size_px) around the middle, `step` source pixels apart; shape: (slices, rows, columns) of the source.
+    """
+    size_px = planes.shape[-1]
+    rows, columns = (
+        np.arange(max(0, int(np.ceil(at - pixels * size_px / 2))), min(length, int(at + pixels * size_px / 2) + 1))
+        for at, pixels, length in zip(middle, step, shape[1:], strict=True)
+    )
+    centre = (size_px - 1) / 2
+    at = np.meshgrid((rows - middle[0]) / step[0] + centre, (columns - middle[1]) / step[1] + centre, indexing="ij")
+    values = [ndimage.map_coordinates(plane, at, np.float32, order=1, mode="nearest") for plane in planes]
+    return (int(rows[0]), int(columns[0])), np.stack(values)
 
 
 def resample_plane(plane: NDArray[np.int16], middle: tuple[float, float], step: tuple[float, float], size_px: int) -> NDArray[np.float32]:

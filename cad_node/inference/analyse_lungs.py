@@ -62,6 +62,7 @@ def _finding(  # noqa: PLR0917 - one value of each type
         mean_hu=size.mean_hu,
         measurements=(*quantities.measurements, *judgement.measurements),
         evaluations=(*quantities.evaluations, *judgement.evaluations),
+        heat=judgement.heat or detection.heat,
     )
 
 

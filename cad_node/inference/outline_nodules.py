@@ -8,7 +8,7 @@ from scipy import ndimage
 
 from cad_node.findings import Region
 from cad_node.imaging.candidates import Candidate
-from cad_node.imaging.nodule_slabs import OUTLINE_PX, cut_outline_slabs
+from cad_node.imaging.nodule_slabs import OUTLINE_PX, cut_outline_slabs, planes_on_source
 from cad_node.imaging.nodules import region_of, settle_border
 from cad_node.imaging.shapes import Mask, Spacing, part_at
 from cad_node.imaging.volume import Volume
@@ -69,7 +69,7 @@ def _look(volume: Volume, lungs: Mask, view: _View, near_mm: float, network: Net
     indices = np.arange(max(0, round(z) - reach), min(len(volume.voxels), round(z) + reach + 1))
     slabs = cut_outline_slabs(volume.voxels, indices, middle, view.step)
     shares = np.concatenate([network.run(slabs[start : start + BATCH])["nodule"][:, 0] for start in range(0, len(slabs), BATCH)])
-    origin, shares = _on_source(shares, middle, view.step, volume.voxels.shape)
+    origin, shares = planes_on_source(shares, middle, (view.step, view.step), volume.voxels.shape)
     mask = (shares >= network.parameters["threshold"]) & _reachable(lungs, (int(indices[0]), *origin), shares.shape, volume.spacing_mm)
     seed = _nearest(mask, np.subtract(view.centre, (indices[0], *origin)), volume.spacing_mm, near_mm)
     return region_of(part_at(mask, seed), (int(indices[0]), *origin)) if seed else None
@@ -80,20 +80,6 @@ def _reachable(lungs: Mask, origin: tuple[int, int, int], shape: tuple[int, ...]
     z, y, x = (slice(first, first + length) for first, length in zip(origin, shape, strict=True))
     away_px = [ndimage.distance_transform_edt(~plane) if plane.any() else np.full(plane.shape, np.inf) for plane in lungs[z, y, x]]
     return np.asarray(np.stack(away_px) * spacing_mm[1] <= OUTSIDE_MM)
-
-
-def _on_source(
-    shares: NDArray[np.float32], middle: tuple[float, float], step: float, shape: tuple[int, ...]
-) -> tuple[tuple[int, int], NDArray[np.float32]]:
-    """What slabs show, on the source's pixels: (row, column) of the first one, and (slices, rows, columns) shares."""
-    half = step * OUTLINE_PX / 2
-    rows, columns = (
-        np.arange(max(0, int(np.ceil(at - half))), min(length, int(at + half) + 1)) for at, length in zip(middle, shape[1:], strict=True)
-    )
-    centre = (OUTLINE_PX - 1) / 2
-    at = np.meshgrid((rows - middle[0]) / step + centre, (columns - middle[1]) / step + centre, indexing="ij")
-    planes = [ndimage.map_coordinates(plane, at, np.float32, order=1, mode="nearest") for plane in shares]
-    return (int(rows[0]), int(columns[0])), np.stack(planes)
 
 
 def _nearest(mask: Mask, centre: NDArray[np.float64], spacing_mm: Spacing, near_mm: float) -> tuple[int, int, int] | None:
