@@ -18,16 +18,13 @@ ABSENT = Code("2667000", "SCT", "Absent")
 
 SUPERSEDED = Code("SUPERSEDED", "99CADNODE", "Superseded by a later analysis")  # CID 7011, extended
 
-# What an object of a run is; those that the standard names by their modality, CID 32.
+# What an object of a run is that has no title of its own; where the standard names a modality so, CID 32.
 OBJECT_KINDS: Mapping[str, Code] = {
     "seg": codes.DCM.Segmentation,
     "labelmap": codes.DCM.Segmentation,
-    "sr": codes.DCM.StructuredReportDocument,
-    "cad_sr": codes.DCM.StructuredReportDocument,
     "gsps": codes.DCM.PresentationState,
     "sc": Code("SC", "99CADNODE", "Secondary Capture"),
     "pmap": Code("PARAMETRIC_MAP", "99CADNODE", "Parametric Map"),
-    "kos": codes.DCM.KeyObjectSelection,
     "rtstruct": codes.DCM.RTStructureSet,
     "pdf": codes.DCM.DocumentProducer,
     "stl": codes.DCM.ModelFor3DManufacturing,

@@ -72,7 +72,7 @@ def _evidence(header: Dataset, selected: Sequence[Dataset]) -> list[Dataset]:
 
 def _content(selection: Selection, run: Run) -> KeyObjectSelection:
     """TID 2010, PS3.16, its rows in order."""
-    root = ContainerContentItem(selection.title, template_id="2010")
+    root = ContainerContentItem(selection.title, is_content_continuous=False, template_id="2010")
     root.ContentSequence = ContentSequence()
     if selection.because:
         modifier = codes.DCM.DocumentTitleModifier

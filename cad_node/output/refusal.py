@@ -5,16 +5,7 @@ Any title but that of a Measurement Report, so that viewers show it as text.
 
 from collections.abc import Sequence
 
-from highdicom.sr import (
-    CodeContentItem,
-    CodedConcept,
-    ContainerContentItem,
-    ContentSequence,
-    EnhancedSR,
-    LanguageOfContentItemAndDescendants,
-    RelationshipTypeValues,
-    TextContentItem,
-)
+from highdicom.sr import CodeContentItem, ContainerContentItem, EnhancedSR, RelationshipTypeValues, TextContentItem
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
@@ -22,15 +13,14 @@ from pydicom.sr.coding import Code
 from cad_node.errors import UnusableSeries
 from cad_node.output.builder import Run, derive_uid
 from cad_node.output.codes import CAD_SUMMARY, reading
-from cad_node.output.equipment import device_observer, general_equipment, series_description
+from cad_node.output.equipment import general_equipment, series_description
 from cad_node.output.headers import study_header
+from cad_node.output.report import begin_report
 from cad_node.output.stamp import stamp
 from cad_node.study import Series
 
 SERIES_NUMBER = 9103
 REASON = Code("REFUSAL", "99CADNODE", "Reason for CAD not performed")
-
-_ENGLISH = CodedConcept("en-US", "RFC5646", "English (United States)")
 
 
 def build_refusal(source: Dataset, judged: Sequence[Series], refused: UnusableSeries, run: Run) -> Dataset:
@@ -70,12 +60,8 @@ def _others(header: Dataset, judged: Sequence[Series]) -> list[Dataset]:
 
 
 def _root(header: Dataset, refused: UnusableSeries, run: Run) -> ContainerContentItem:
-    procedure, title = reading(str(header.get("Modality", "")), run.manifest.output.site.code)
-    root = ContainerContentItem(title)
-    root.ContentSequence = ContentSequence()
-    root.ContentSequence.extend(LanguageOfContentItemAndDescendants(_ENGLISH))
-    root.ContentSequence.extend(device_observer(run))
-    root.ContentSequence.append(CodeContentItem(codes.DCM.ProcedureReported, procedure, RelationshipTypeValues.HAS_CONCEPT_MOD))
+    _, title = reading(str(header.get("Modality", "")), run.manifest.output.site.code)
+    root = begin_report(title, header, run, template_id=None)
     contains = RelationshipTypeValues.CONTAINS
     root.ContentSequence.append(CodeContentItem(CAD_SUMMARY, codes.DCM.NoAlgorithmsSucceededWithoutFindings, contains))
     root.ContentSequence.append(CodeContentItem(codes.DCM.SummaryOfDetections, codes.DCM.NotAttempted, contains))

@@ -1,5 +1,7 @@
 """What the reports of a run have in common: how they begin, and what they say in sum."""
 
+from collections.abc import Sequence
+
 from highdicom.sr import (
     CodeContentItem,
     CodedConcept,
@@ -25,10 +27,10 @@ _CONTAINS = RelationshipTypeValues.CONTAINS
 _OBSERVATIONS = frozenset({"CONTAINER", "NUM", "CODE", "TEXT"})  # value types; a reference observes nothing
 
 
-def begin_report(title: Code, header: Dataset, run: Run) -> ContainerContentItem:
-    """A root of TID 1500 with its first rows: language, the device as observer, the procedure that is reported on."""
+def begin_report(title: Code, header: Dataset, run: Run, template_id: str | None = "1500") -> ContainerContentItem:
+    """A root with its first rows: language, the device as observer, the procedure that is reported on."""
     procedure, _ = reading(str(header.get("Modality", "")), run.manifest.output.site.code)
-    root = ContainerContentItem(title, template_id="1500")
+    root = ContainerContentItem(title, is_content_continuous=False, template_id=template_id)
     root.ContentSequence = ContentSequence()
     root.ContentSequence.extend(LanguageOfContentItemAndDescendants(ENGLISH))
     root.ContentSequence.extend(device_observer(run))
@@ -36,8 +38,8 @@ def begin_report(title: Code, header: Dataset, run: Run) -> ContainerContentItem
     return root
 
 
-def section(name: Code, content: ContentSequence | list[ContentItem]) -> ContainerContentItem:
-    item = ContainerContentItem(name, relationship_type=_CONTAINS)
+def section(name: Code, content: ContentSequence | Sequence[ContentItem]) -> ContainerContentItem:
+    item = ContainerContentItem(name, is_content_continuous=False, relationship_type=_CONTAINS)
     item.ContentSequence = ContentSequence(content)
     return item
 

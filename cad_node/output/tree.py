@@ -5,11 +5,12 @@ TID 1500, extended by a catalogue of the objects, under any title but that of a 
 
 from collections.abc import Sequence
 
-from highdicom.sr import ContainerContentItem, EnhancedSR
+from highdicom.sr import ContainerContentItem, EnhancedSR, RelationshipTypeValues, TextContentItem
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
+from pydicom.sr.coding import Code
 
-from cad_node.findings import Findings
+from cad_node.findings import Finding, Findings
 from cad_node.imaging.volume import Volume
 from cad_node.output.builder import Run, derive_uid
 from cad_node.output.codes import OBJECT_KINDS, QUALITATIVE_EVALUATIONS, reading
@@ -29,7 +30,7 @@ def build_tree(volume: Volume, findings: Findings, run: Run, objects: Sequence[N
 
     edition: objects.Profile.edition of the tree.
     """
-    linked = [(name, ds) for name, ds in objects if name in OBJECT_KINDS]  # a rejection is no result
+    linked = [(name, ds) for name, ds in objects if name != "rejection"]  # which is no result
     if not linked:
         return []
     headers = reference_headers(volume, run)
@@ -57,5 +58,24 @@ def _root(header: Dataset, findings: Findings, run: Run, linked: Sequence[NamedO
     said = section(QUALITATIVE_EVALUATIONS, summary(findings, run))
     identify_observations(said, run, said.name.meaning)  # as the Measurement Report has them
     root.ContentSequence.append(said)
-    root.ContentSequence.append(section(codes.DCM.DICOMObjectCatalog, [reference(ds, OBJECT_KINDS[name]) for name, ds in linked]))
+    if findings.findings:
+        sentences = [TextContentItem(codes.DCM.Finding, _sentence(one, run), RelationshipTypeValues.CONTAINS) for one in findings.findings]
+        root.ContentSequence.append(section(codes.DCM.Findings, sentences))
+    root.ContentSequence.append(section(codes.DCM.DICOMObjectCatalog, [reference(ds, _kind(name, ds)) for name, ds in linked]))
     return root
+
+
+def _sentence(finding: Finding, run: Run) -> str:
+    """In ASCII, which every character set holds."""
+    where = f" in {finding.site.meaning.lower()}" if finding.site else ""
+    axes = f"{finding.long_axis.length_mm:.1f} x {finding.short_axis.length_mm:.1f} mm"
+    return (
+        f"{finding.label}{where}: {axes}, {finding.volume_mm3:.0f} mm3; {run.manifest.output.meaning.meaning} {100 * finding.score:.0f} %"
+    )
+
+
+def _kind(name: str, ds: Dataset) -> Code:
+    """A document's own title; of other objects, what they are."""
+    if titles := ds.get("ConceptNameCodeSequence"):
+        return Code(titles[0].CodeValue, titles[0].CodingSchemeDesignator, titles[0].CodeMeaning)
+    return OBJECT_KINDS[name]
