@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from cad_node.app.audit import audited
 from cad_node.app.start import Store, now, open_store, process_name
+from cad_node.checks.validator import validator
 from cad_node.errors import ManifestError
 from cad_node.inference.analyse_lungs import analyse_lungs
 from cad_node.inference.model import Model, load_model
@@ -14,6 +15,8 @@ from cad_node.lifecycle import JobState
 from cad_node.log import get_logger
 from cad_node.manifest import read_models
 from cad_node.output.builder import Builder
+from cad_node.output.cad_sr import build_cad_sr
+from cad_node.output.gsps import build_gsps
 from cad_node.output.kos import build_kos
 from cad_node.output.rejection import build_rejection
 from cad_node.output.seg import build_seg
@@ -29,7 +32,14 @@ log = get_logger()
 # The plug points, by the key under which model.toml and the settings name them.
 TASKS: Mapping[str, Task] = {"analyse_lungs": analyse_lungs}
 # A root of the results is made last, from what the others made: pipeline.build.
-BUILDERS: Mapping[str, Builder] = {"seg": build_seg, "sr": build_sr, "kos": build_kos, "rejection": build_rejection}
+BUILDERS: Mapping[str, Builder] = {
+    "seg": build_seg,
+    "sr": build_sr,
+    "cad_sr": build_cad_sr,
+    "gsps": build_gsps,
+    "kos": build_kos,
+    "rejection": build_rejection,
+}
 
 MOST_WAITING = 100_000  # jobs looked at for the models they name
 
@@ -55,6 +65,7 @@ def run_worker(settings: Settings, device: str, stop: threading.Event) -> None:
             clock=now,
             rng=random.Random(),  # noqa: S311 - jitter
             trail=trail,
+            validator=validator() if settings.worker.dciodvfy == "auto" else None,
         ).run(stop)
 
 

@@ -12,13 +12,21 @@ from pydicom.dataelem import RawDataElement
 from pydicom.tag import Tag
 
 from cad_node.implementation import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from cad_node.output.cad_sr import build_cad_sr
 from cad_node.output.file import encode
+from cad_node.output.gsps import build_gsps
 from cad_node.output.seg import build_seg
 from cad_node.output.sr import build_sr
 from tests.factory import altered, ct_study
 from tests.output import case
 
-BUILDERS = (build_seg, build_sr)
+SERIES = {  # number and what ends the description
+    build_seg: (9101, "segmentation"),
+    build_sr: (9102, "report"),
+    build_cad_sr: (9106, "CAD report"),
+    build_gsps: (9107, "marks"),
+}
+BUILDERS = tuple(SERIES)
 
 
 def source_study(**values):
@@ -209,11 +217,13 @@ def test_contributing_equipment_names_the_algorithm(build):
     assert "Not for diagnostic use without review" in item.ContributionDescription
 
 
-def test_series_are_told_apart_by_number_and_description():
-    seg, sr = (built_from(build, source_study()) for build in BUILDERS)
+@pytest.mark.parametrize("build", BUILDERS)
+def test_series_are_told_apart_by_number_and_description(build):
+    number, kind = SERIES[build]
 
-    assert (seg.SeriesNumber, seg.SeriesDescription) == (9101, "Lung nodules on chest CT 1.0.0 segmentation")
-    assert (sr.SeriesNumber, sr.SeriesDescription) == (9102, "Lung nodules on chest CT 1.0.0 report")
+    ds = built_from(build, source_study())
+
+    assert (ds.SeriesNumber, ds.SeriesDescription) == (number, f"Lung nodules on chest CT 1.0.0 {kind}")
 
 
 def test_a_long_title_fits_its_attributes():
