@@ -117,6 +117,9 @@ class Finding:
         return self.long_axis.length_mm
 
 
+Structure = Finding | Organ  # what has a region and a label
+
+
 class Caution(StrEnum):
     """Why the results of a series are to be read with care, though a model takes it."""
 
@@ -149,3 +152,8 @@ class Findings:
     organs: tuple[Organ, ...]
     measurements: tuple[Measurement, ...] = ()
     remarks: tuple[Remark, ...] = ()
+
+    @property
+    def structures(self) -> tuple[Structure, ...]:
+        """Findings, then organs: in the order in which segments are numbered from 1."""
+        return *self.findings, *self.organs

@@ -72,7 +72,7 @@ def build(
 def explain(study: Study, series_instance_uid: str | None, refused: UnusableSeries, run: Run) -> BuiltObject | None:
     """The report that says why the series that the job names, or any of the study, isn't taken; None if no file can be read."""
     judged = [series for series in study.series if series_instance_uid in (None, series.series_instance_uid)] or study.series
-    header = _any_header(judged)
+    header = any_header(judged)
     return BuiltObject("refusal", build_refusal(header, judged, refused, run)) if header else None
 
 
@@ -87,7 +87,7 @@ def _roots(volume: Volume, findings: Findings, run: Run, built: Sequence[BuiltOb
     return roots
 
 
-def _any_header(series: Sequence[Series]) -> Dataset | None:
+def any_header(series: Sequence[Series]) -> Dataset | None:
     for path in (instance.path for one in series for instance in one.instances):
         try:
             return dcmread(path, stop_before_pixels=True)

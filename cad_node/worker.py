@@ -5,7 +5,7 @@ import random
 import threading
 import traceback
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, tzinfo
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from cad_node import __version__, pipeline
 from cad_node.audit.trail import Trail
+from cad_node.checks import gate
 from cad_node.errors import CadNodeError, DeviceFailed, LeaseLost, ManifestError, UnusableSeries
 from cad_node.heart import Heart
 from cad_node.imaging.volume import Volume
@@ -72,6 +73,7 @@ class Worker:
     clock: Clock
     rng: random.Random
     trail: Trail | None = None
+    validator: str | None = None  # where dciodvfy lies
 
     def run(self, stop: threading.Event) -> None:
         """Work until `stop` is set; then finish the present job and give the prepared one back.
@@ -179,15 +181,21 @@ class Worker:
 
     def _analyse(self, job: ClaimedJob, volume: Volume) -> tuple[list[NewResult], str, dict[str, float]]:
         model, run = self._model(job), replace(self._identity(job), supersedes=self._superseded(job))
-        infer, find, build = Stopwatch(), Stopwatch(), Stopwatch()
+        infer, find, build, check = Stopwatch(), Stopwatch(), Stopwatch(), Stopwatch()
         with find:
             networks = {role: TimedNetwork(network, infer) for role, network in model.networks.items()}
             findings = pipeline.find(volume, model.manifest, networks, self.tasks)
         with build:
             built = pipeline.build(volume, findings, run, self.builders, tuple(self.profiles.values()) or (Profile(),))
             results = [self._write(job, item) for item in built]
-        remarks = "; ".join(remark.sentence for remark in findings.remarks)
-        return results, remarks, {"prepare": find.seconds - infer.seconds, "infer": infer.seconds, "build": build.seconds}
+        with check:
+            superseded = {one.sop_instance_uid: one.sop_class_uid for one in run.supersedes}
+            origin = gate.Origin(volume, findings, superseded)
+            results = _judged(job, results, gate.faults([_written(one) for one in results], origin, self.validator))
+        held = [f"{one.builder} held: {one.fault}" for one in results if one.fault]
+        remarks = "; ".join([*(remark.sentence for remark in findings.remarks), *held])
+        seconds = {"prepare": find.seconds - infer.seconds, "infer": infer.seconds, "build": build.seconds, "check": check.seconds}
+        return results, remarks, seconds
 
     def _identity(self, job: ClaimedJob) -> Run:
         device = uuid.uuid5(self.node_uid, f"{job.model_name}/{job.model_version}")
@@ -228,10 +236,25 @@ class Worker:
         try:
             study = self.studies.load(job.study_instance_uid, job.revision)
             built = pipeline.explain(study, job.series_instance_uid, refused, self._identity(job))
-            return [self._write(job, built)] if built else []
+            if built is None:
+                return []
+            result, header = self._write(job, built), pipeline.any_header(study.series)
+            return _judged(job, [result], [gate.report_fault(_written(result), header or built.dataset, self.validator)])
         except Exception:
             log.exception("job.refusal_not_told", job=job.id)
             return []
+
+
+def _written(result: NewResult) -> gate.WrittenObject:
+    return gate.WrittenObject(result.builder, result.path, result.sop_class_uid, result.sop_instance_uid)
+
+
+def _judged(job: ClaimedJob, results: Sequence[NewResult], faults: Sequence[str]) -> list[NewResult]:
+    """The results with what is wrong with them, which holds them back; the files stay for inspection."""
+    for result, fault in zip(results, faults, strict=True):
+        if fault:
+            log.error("result.held", job=job.id, object=result.builder, path=str(result.path), reason=fault)
+    return [replace(result, fault=fault) for result, fault in zip(results, faults, strict=True)]
 
 
 class Stopwatch:

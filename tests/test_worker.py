@@ -134,7 +134,7 @@ def test_a_finished_job_has_its_files_and_a_delivery_for_each_destination_that_w
     ]
     assert {result.builder for result in job.results} == {"seg", "sr"}
     assert all(result.path.is_file() for result in job.results)
-    assert set(job.summary.timings_s) == {"load", "prepare", "infer", "build"}
+    assert set(job.summary.timings_s) == {"load", "prepare", "infer", "build", "check"}
 
 
 def test_a_study_the_model_cannot_take_is_refused_with_a_code_and_a_sentence(worker, queue_study):

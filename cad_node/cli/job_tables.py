@@ -12,7 +12,7 @@ from cad_node.cli.tables import WIDE, add, listed, narrow, number, short_uid, ta
 if TYPE_CHECKING:  # the database isn't imported to print a help text
     from cad_node.store.deliveries import DeliverySummary
     from cad_node.store.events import JobEvent
-    from cad_node.store.job_values import JobDetail, JobSummary
+    from cad_node.store.job_values import JobDetail, JobSummary, NewResult
 
 
 def print_jobs(console: Console, jobs: "Sequence[JobSummary]") -> None:
@@ -47,7 +47,7 @@ def print_one(console: Console, detail: "JobDetail") -> None:
     console.print(listed((_label(field.name), getattr(row, field.name)) for field in fields(row)))
     console.print(listed(((event.at, _move(event)) for event in detail.events), "\nWhat happened"))
     if detail.results:
-        console.print(listed(((result.builder, result.path) for result in detail.results), "\nResults"))
+        console.print(listed(((result.builder, _result(result)) for result in detail.results), "\nResults"))
     if detail.deliveries:
         builders = {result.sop_instance_uid: result.builder for result in detail.results}
         console.print(listed(((d.destination, _delivery(d, builders[d.sop_instance_uid])) for d in detail.deliveries), "\nDeliveries"))
@@ -63,6 +63,10 @@ def _move(event: "JobEvent") -> str:
     states = f"{event.from_state} → {event.to_state}" if event.from_state != event.to_state else event.to_state
     said = f": {event.detail}" if event.detail else ""
     return f"{whose}{states} ({event.event} by {event.actor}){said}"
+
+
+def _result(result: "NewResult") -> str:
+    return f"{result.path} (held back, for inspection)" if result.fault else str(result.path)
 
 
 def _delivery(delivery: "DeliverySummary", builder: str) -> str:

@@ -37,6 +37,8 @@ class Worker(Section):
     """Threads for inference on a CPU; 0 leaves it to ONNX Runtime."""
     precision: Literal["fp32", "fp16"] = "fp32"
     """fp16 runs the 16-bit graphs of the models that have them: about twice as fast on a GPU, no gain on a CPU."""
+    dciodvfy: Literal["auto", "off"] = "auto"
+    """Whether results are also checked by dciodvfy of dicom3tools before they are sent: auto does so where it is installed."""
 
     @field_validator("devices")
     @classmethod

@@ -1,0 +1,51 @@
+"""dciodvfy, dicom3tools' validator of IODs, where it is installed: a second opinion by another hand."""
+
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+from pydicom.dataset import Dataset
+from pydicom.tag import Tag
+from pydicom.uid import ParametricMapStorage
+
+from cad_node.checks.encoding import is_handed_on
+from cad_node.checks.iod import LABEL_MAP_SEGMENTATION
+
+TIMEOUT_S = 60
+PROGRAM = "dciodvfy"
+
+_UNKNOWN_TO_IT = frozenset({LABEL_MAP_SEGMENTATION})  # takes it for a binary one and finds its attributes wrong
+_GAPS = {ParametricMapStorage: ("QUANTITY",)}  # it doesn't know the concept that PS3.3 C.7.6.16.2.11 wants
+_SUMMARIES = ("Dicom dataset contains invalid data values",)  # follows the errors that it sums up
+
+
+def validator() -> str | None:
+    """Where the program lies; None if it isn't installed."""
+    return shutil.which(PROGRAM)
+
+
+def validated(path: Path, ds: Dataset, source: Dataset, program: str) -> Iterator[str]:
+    """What it calls an error, but for its own gaps and for what the source says of patient and study."""
+    if ds.SOPClassUID in _UNKNOWN_TO_IT:
+        return
+    try:
+        said = subprocess.run([program, path], capture_output=True, timeout=TIMEOUT_S, check=False)
+    except subprocess.TimeoutExpired:
+        yield f"{PROGRAM} didn't come to an end within {TIMEOUT_S} s"
+        return
+    gaps = (*_SUMMARIES, *_GAPS.get(ds.SOPClassUID, ()))
+    for line in said.stderr.decode("utf-8", "replace").splitlines():
+        if line.startswith("Error") and not any(gap in line for gap in gaps) and not _is_the_sources(line, ds, source):
+            yield f"{PROGRAM}: {_without_values(line)}"
+
+
+def _is_the_sources(line: str, ds: Dataset, source: Dataset) -> bool:
+    tag = re.search(r"\(0x([0-9a-f]{4}),0x([0-9a-f]{4})\)", line)
+    return tag is not None and is_handed_on(Tag(int(tag[1], 16), int(tag[2], 16)), ds, source)
+
+
+def _without_values(line: str) -> str:
+    """Its message up to the first value that it quotes, which can be a patient's."""
+    return line.removeprefix("Error - ").split(" = <")[0].split(" [")[0]
