@@ -53,6 +53,7 @@ def select_objects(selection: Selection, header: Dataset, run: Run, name: str, s
         specific_character_set=None,  # stamp() sets it
         **general_equipment(run),
     )
+    ds.copy_patient_and_study_information(header)  # which highdicom does for reports alone
     stamp(ds, header, run)
     return ds
 

@@ -8,12 +8,13 @@ from datetime import UTC, datetime
 import numpy as np
 from pydicom.dataset import Dataset
 from pydicom.sr.coding import Code
+from pydicom.uid import Comprehensive3DSRStorage, EnhancedSRStorage, SegmentationStorage
 
 from cad_node.findings import Axis, Evaluation, Finding, Findings, Measurement, Organ, Region
 from cad_node.imaging import concepts
 from cad_node.imaging.volume import Volume
 from cad_node.manifest import Manifest
-from cad_node.output.builder import Run
+from cad_node.output.builder import EarlierObject, Run
 from tests.factory import ct_study
 
 RIGHT_LUNG = Code("3341006", "SCT", "Right lung")
@@ -21,11 +22,23 @@ LEFT_LUNG = Code("44029006", "SCT", "Left lung")
 NODULE = Code("27925004", "SCT", "Nodule")
 _IN_UPPER_ZONE = Evaluation(concepts.LOCATION_IN_CHEST, concepts.ZONES[2])
 
+EARLIER = (
+    EarlierObject("seg", SegmentationStorage, "2.25.71", "2.25.710"),
+    EarlierObject("sr", Comprehensive3DSRStorage, "2.25.72", "2.25.720"),
+    EarlierObject("sr", Comprehensive3DSRStorage, "2.25.73", "2.25.730", "all-frames"),
+    EarlierObject("tree", EnhancedSRStorage, "2.25.74", "2.25.740", "sr+tree"),
+)
+
 _CENTRES = ((3, 30, 20), (5, 20, 22), (6, 33, 46))
 
 
 def run(title: str = "Lung nodules on chest CT") -> Run:
     return Run(uuid.UUID(int=7), manifest(title), datetime(2026, 1, 2, 11, 12, 13, 140000, UTC), "2.25.99", "0.1.0")
+
+
+def later_run(title: str = "Lung nodules on chest CT") -> Run:
+    """A run that takes the place of an earlier one, which had a Segmentation, a report and a root."""
+    return replace(run(title), supersedes=EARLIER)
 
 
 def manifest(title: str) -> Manifest:
