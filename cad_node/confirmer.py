@@ -76,7 +76,7 @@ class Confirmer:
 
     def _apply(self, destination: str, transaction_uid: str, claims: Sequence[Unconfirmed], answer: Answer) -> None:
         now = self.clock()
-        timeout = timedelta(seconds=self.settings.destinations[destination].confirm_timeout_s)
+        timeout = timedelta(seconds=self.settings.asked_destinations[destination].confirm_timeout_s)
         rest = [claim for claim in claims if claim.instance.reference not in answer.committed | answer.failed.keys()]
         failed = dict(answer.failed)
         if answer.reports_later:

@@ -47,9 +47,8 @@ class Profile:
         return name in self.objects and edition == self.edition(name)
 
     def substitute(self, name: str) -> str | None:
-        """What goes instead of an object whose SOP class isn't taken; None: nothing does, or it goes anyway."""
-        instead = _SUBSTITUTES.get(name)
-        return None if instead in self.objects else instead
+        """What goes instead of an object whose SOP class isn't taken, or goes anyway; None: nothing shows about the same."""
+        return _SUBSTITUTES.get(name)
 
     def to_build(self) -> tuple[str, ...]:
         """The objects it gets, and those that may have to go instead."""

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 
+from pydicom.uid import UID
+
 from cad_node.audit.trail import Remote, Trail
 from cad_node.deliver.transport import Outcome, Transport
 from cad_node.errors import LeaseLost
@@ -18,6 +20,7 @@ from cad_node.log import get_logger
 from cad_node.poller import poll
 from cad_node.settings import Settings
 from cad_node.store.deliveries import ClaimedDelivery, Deliveries
+from cad_node.store.delivery_rows import Substitute
 
 log = get_logger()
 
@@ -92,7 +95,7 @@ class Sender:
             failure = "" if outcome.delivered else outcome.reason
             sent.setdefault((claim.study_instance_uid, failure), Counter())[claim.sop_class_uid] += 1
         for (study_instance_uid, failure), sop_classes in sent.items():
-            self.trail.instances_sent(Remote(to.ae_title, to.host), study_instance_uid, sop_classes, failure)
+            self.trail.instances_sent(Remote(*to.address), study_instance_uid, sop_classes, failure)
 
     def _move(self, claim: ClaimedDelivery, settle: Callable[[ClaimedDelivery], None]) -> None:
         """A delivery that was taken away, or cancelled, is no longer ours to settle; the next one may be."""
@@ -109,15 +112,31 @@ class Sender:
             settle(claim, outcome.reason, now)
             log.info("delivery.done", **event)
         elif outcome.retryable:
-            wait_s = backoff_s(claim.attempt, self.settings.sender.backoff_first_s, self.settings.sender.backoff_longest_s, self.rng)
+            wait_s = self._wait_s(claim, outcome)
             self.deliveries.back_off(claim, outcome.reason, now + timedelta(seconds=wait_s), now)
             log.warning("delivery.backs_off", wait_s=round(wait_s), **event)
+        elif outcome.unsupported and (instead := self._substitute(destination, claim)):
+            reason = f"{destination} takes no {UID(claim.sop_class_uid).name} ({outcome.reason})"
+            replaced = self.deliveries.replace(claim, instead, reason, now)
+            log.warning("delivery.replaced" if replaced else "delivery.failed", instead=instead.builder, **event)
         else:
-            self.deliveries.fail(claim, outcome.reason, now)
+            reason = f"{outcome.reason}; nothing shows about the same instead" if outcome.unsupported else outcome.reason
+            self.deliveries.fail(claim, reason, now)
             log.error("delivery.failed", **event)
 
-    def _is_to_be_confirmed(self, destination: str) -> bool:
+    def _wait_s(self, claim: ClaimedDelivery, outcome: Outcome) -> float:
+        """Longer each time, and as long as the destination asks for, up to the longest."""
+        longest_s = self.settings.sender.backoff_longest_s
+        wait_s = backoff_s(claim.attempt, self.settings.sender.backoff_first_s, longest_s, self.rng)
+        return max(wait_s, min(outcome.wait_s, longest_s))
+
+    def _substitute(self, destination: str, claim: ClaimedDelivery) -> Substitute | None:
         to = self.settings.destinations.get(destination)
+        instead = to.profile.substitute(claim.builder) if to else None
+        return Substitute(instead, to.profile.edition(instead)) if to and instead else None
+
+    def _is_to_be_confirmed(self, destination: str) -> bool:
+        to = self.settings.asked_destinations.get(destination)
         return to is not None and to.confirm != "none"
 
     def _heart(self, claims: Sequence[ClaimedDelivery]) -> Heart[ClaimedDelivery]:

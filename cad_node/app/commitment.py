@@ -27,7 +27,7 @@ def storage_commitment(settings: Settings, store: Store, stop: threading.Event) 
 
 def requesters(settings: Settings) -> Mapping[str, Peer]:
     """Where those listen who may ask for storage commitment, by the AE title that they call with."""
-    destinations = settings.destinations.values()
+    destinations = settings.dicom_destinations.values()
     known: list[Destination | Source] = [
         *settings.sources.values(),
         *destinations,

@@ -75,7 +75,7 @@ def run_scp(settings: Settings, stop: threading.Event) -> None:
             doorkeeper,
             commitment,
             PerformedProcedureSteps(PerformedSteps(store.database), now),
-            Query(Held(store.database), settings.destinations, settings.node.ae_title, listens),
+            Query(Held(store.database), settings.dicom_destinations, settings.node.ae_title, listens),
             listens,
         ]
         with ExitStack() as listening:

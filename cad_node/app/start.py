@@ -72,4 +72,4 @@ def process_name(name: str, pid: int) -> str:
 
 def _resending(settings: Settings) -> Mapping[str, Resending]:
     waits_s = settings.sender.backoff_first_s, settings.sender.backoff_longest_s
-    return {name: Resending(to.confirm_resends, *waits_s) for name, to in settings.destinations.items()}
+    return {name: Resending(to.confirm_resends, *waits_s) for name, to in settings.asked_destinations.items()}

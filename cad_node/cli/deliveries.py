@@ -7,13 +7,16 @@ import typer
 
 from cad_node.cli.context import AsJson, console, existing_store, print_json
 from cad_node.cli.tables import add, listed, narrow, number, short_uid, table
-from cad_node.lifecycle import DELIVERY_DONE, DeliveryState
+from cad_node.lifecycle import DeliveryState
+
+_AS_WANTED = frozenset({DeliveryState.DELIVERED, DeliveryState.COMMITTED})  # there is nothing to say of these
 
 app = typer.Typer(
     no_args_is_help=True,
     help="See and steer the outbox: a delivery is one result for one destination.\n\n"
-    "A delivery is pending, sending, delivered, failed (the destination will never take it) or cancelled. Where the destination has to "
-    "confirm that it keeps what it took, it is unconfirmed until then, and committed afterwards.",
+    "A delivery is pending, sending, delivered, failed (the destination will never take it) or cancelled. It is replaced where the "
+    "destination takes no such object and another goes instead, and held where the object didn't pass the checks. Where the destination "
+    "has to confirm that it keeps what it took, it is unconfirmed until then, and committed afterwards.",
 )
 
 
@@ -33,9 +36,7 @@ def list_deliveries(
         due = one.run_after if one.state in {DeliveryState.PENDING, DeliveryState.UNCONFIRMED} else None
         add(rows, one.job_id, one.destination, one.state, short_uid(one.sop_instance_uid, console.width), one.attempt, due)
     console.print(rows)
-    reasons = [
-        (f"job {one.job_id} to {one.destination}", one.reason) for one in deliveries if one.state not in DELIVERY_DONE and one.reason
-    ]
+    reasons = [(f"job {one.job_id} to {one.destination}", one.reason) for one in deliveries if one.state not in _AS_WANTED and one.reason]
     if reasons:
         console.print(listed(dict.fromkeys(reasons), "\nWhy"))
 

@@ -27,7 +27,7 @@ def echo(peer: Peer) -> None:
     from cad_node.deliver.echo import echo as verify
 
     read = settings()
-    to = named_peer(peer, read.destinations, Destination, "destination")
+    to = named_peer(peer, read.dicom_destinations, Destination, "destination")
     calling_ae_title = to.calling_ae_title or read.node.ae_title
     try:
         verify(to, calling_ae_title, read.sender.timeout_s)
@@ -49,7 +49,7 @@ def send(
     from cad_node.deliver.gather import gather
 
     read = settings()
-    to = named_peer(peer, read.destinations, Destination, "destination")
+    to = named_peer(peer, read.dicom_destinations, Destination, "destination")
     gathered = gather(folder)
     print_left_out(console, "skipped", gathered.skipped)
     if not gathered.files:

@@ -1,26 +1,17 @@
 """C-STORE as SCU: files to a PACS, PS3.4 B."""
 
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from pydicom.uid import UID
-from pynetdicom.dsutils import split_dataset
 
 from cad_node.deliver.association import MAX_CONTEXTS, Association, Peer
 from cad_node.deliver.messages import Context
+from cad_node.deliver.part10 import Part10File, look, unreadable
 from cad_node.deliver.statuses import outcome_of
 from cad_node.deliver.transport import Outcome
 from cad_node.errors import AssociationRejected, PacsUnreachable
 from cad_node.settings import Destination
-
-
-@dataclass(frozen=True, slots=True)
-class _Sendable:
-    path: Path
-    context: Context
-    sop_instance_uid: str
-    dataset_offset: int  # where the File Meta Information ends
 
 
 class CStore:
@@ -31,7 +22,7 @@ class CStore:
 
     def send(self, files: Sequence[Path]) -> Generator[Outcome, None, None]:
         """One Outcome per file, in order. Once the peer is lost, what is left for that association isn't tried, but retryable."""
-        for batch in _batches([_look(path) for path in files]):
+        for batch in _batches([look(path) for path in files]):
             line = _Line(self._peer, _contexts(batch))
             try:
                 for item in batch:
@@ -48,7 +39,7 @@ class _Line:
         self._association: Association | None = None
         self._trouble: Outcome | None = None
 
-    def send(self, item: _Sendable) -> Outcome:
+    def send(self, item: Part10File) -> Outcome:
         if self._trouble:
             return self._trouble
         try:
@@ -57,7 +48,7 @@ class _Line:
         except (PacsUnreachable, AssociationRejected) as exc:
             self._trouble = Outcome(False, exc.retryable, str(exc))
         except OSError as exc:  # the file failed half-way: the peer waits for a rest that won't come
-            self._trouble = _unreadable(item.path, exc)
+            self._trouble = unreadable(item.path, exc)
         return self._trouble
 
     def close(self) -> None:
@@ -67,43 +58,30 @@ class _Line:
             self._association.release()
 
 
-def _store(assoc: Association, item: _Sendable) -> Outcome:
-    if not assoc.accepts(item.context):
-        sop_class, syntax = (UID(uid).name for uid in item.context)
-        return Outcome(False, False, f"presentation context not accepted: {sop_class} in {syntax}")
+def _store(assoc: Association, item: Part10File) -> Outcome:
+    context = _context(item)
+    if not assoc.accepts(context):
+        sop_class, syntax = (UID(uid).name for uid in context)
+        return Outcome(False, False, f"presentation context not accepted: {sop_class} in {syntax}", unsupported=True)
     try:
         dataset = item.path.open("rb")
     except OSError as exc:
-        return _unreadable(item.path, exc)
+        return unreadable(item.path, exc)
     with dataset:
         dataset.seek(item.dataset_offset)
-        return outcome_of(assoc.store(item.context, item.sop_instance_uid, dataset))
+        return outcome_of(assoc.store(context, item.sop_instance_uid, dataset))
 
 
-def _look(path: Path) -> _Sendable | Outcome:
-    try:
-        meta, offset = split_dataset(path)
-        uids = [str(meta.MediaStorageSOPClassUID), str(meta.TransferSyntaxUID), str(meta.MediaStorageSOPInstanceUID)]
-        if not all(uid.isascii() and 0 < len(uid) <= 64 for uid in uids):
-            return Outcome(False, False, f"{path.name}: a UID in its File Meta Information is no UID")
-        return _Sendable(path, Context(uids[0], uids[1]), uids[2], offset)
-    except OSError as exc:
-        return _unreadable(path, exc)
-    except Exception:  # noqa: BLE001 - a broken file can raise anything; it is an Outcome
-        return Outcome(False, False, f"{path.name}: not a DICOM file with File Meta Information")
+def _context(file: Part10File) -> Context:
+    return Context(file.sop_class_uid, file.transfer_syntax_uid)
 
 
-def _unreadable(path: Path, exc: OSError) -> Outcome:
-    """A file that is gone won't come back; one that can't be read now may be readable later."""
-    return Outcome(False, not isinstance(exc, FileNotFoundError), f"{path.name} can't be read: {exc.strerror}")
-
-
-def _batches(items: Sequence[_Sendable | Outcome]) -> Iterator[list[_Sendable | Outcome]]:
+def _batches(items: Sequence[Part10File | Outcome]) -> Iterator[list[Part10File | Outcome]]:
     """Runs of items, each with no more presentation contexts than an association holds."""
-    batch: list[_Sendable | Outcome] = []
+    batch: list[Part10File | Outcome] = []
     contexts: set[Context] = set()
     for item in items:
-        context = {item.context} if isinstance(item, _Sendable) else set()
+        context = {_context(item)} if isinstance(item, Part10File) else set()
         if len(contexts | context) > MAX_CONTEXTS:
             yield batch
             batch, contexts = [], set()
@@ -112,5 +90,5 @@ def _batches(items: Sequence[_Sendable | Outcome]) -> Iterator[list[_Sendable | 
     yield batch
 
 
-def _contexts(items: Sequence[_Sendable | Outcome]) -> list[Context]:
-    return list(dict.fromkeys(item.context for item in items if isinstance(item, _Sendable)))
+def _contexts(items: Sequence[Part10File | Outcome]) -> list[Context]:
+    return list(dict.fromkeys(_context(item) for item in items if isinstance(item, Part10File)))

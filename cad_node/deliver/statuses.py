@@ -26,6 +26,7 @@ _PERMANENT: Mapping[int, str] = {
     0x0211: "unrecognised operation",
     0x0212: "mistyped argument",
 }
+_UNSUPPORTED = 0x0122
 
 
 def outcome_of(status: int) -> Outcome:
@@ -33,7 +34,7 @@ def outcome_of(status: int) -> Outcome:
     if status in _DELIVERED:
         return Outcome.success(_reason(status, _DELIVERED[status]))
     if status in _PERMANENT:
-        return Outcome(False, False, _reason(status, _PERMANENT[status]))
+        return Outcome(False, False, _reason(status, _PERMANENT[status]), unsupported=status == _UNSUPPORTED)
     if status >> 12 == 0xB:
         return Outcome.success(_reason(status, "warning"))
     if status >> 8 == 0xA9:

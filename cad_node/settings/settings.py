@@ -2,6 +2,7 @@
 
 import os
 import tomllib
+from collections.abc import Mapping, Sequence
 from datetime import datetime, tzinfo
 from pathlib import Path
 from typing import Self
@@ -11,9 +12,10 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from cad_node.errors import SettingsError
 from cad_node.settings.audit import Audit
-from cad_node.settings.destinations import Destination, Source
+from cad_node.settings.destinations import AnyDestination, AskedDestination, Destination
 from cad_node.settings.listener import Completeness, Peer, Scp
 from cad_node.settings.node import Commitment, Database, Log, Models, Node, Queue, Retention, Sender, Worker
+from cad_node.settings.peer import Source
 from cad_node.settings.section import PeerName
 from cad_node.settings.tls import ListenerTls, PeerTls
 
@@ -32,7 +34,7 @@ class Settings(BaseSettings):
     worker: Worker = Worker()
     queue: Queue = Queue()
     sender: Sender = Sender()
-    destinations: dict[PeerName, Destination] = Field(default_factory=dict)
+    destinations: dict[PeerName, AnyDestination] = Field(default_factory=dict)
     sources: dict[PeerName, Source] = Field(default_factory=dict)
     commitment: Commitment = Commitment()
     retention: Retention = Retention()
@@ -56,9 +58,20 @@ class Settings(BaseSettings):
     def database_url(self) -> str:
         return self.database.url or f"sqlite:///{(self.node.data_dir / 'cad_node.db').resolve()}"
 
+    @property
+    def dicom_destinations(self) -> Mapping[str, Destination]:
+        """Those that are reached by associations."""
+        return {name: to for name, to in self.destinations.items() if isinstance(to, Destination)}
+
+    @property
+    def asked_destinations(self) -> Mapping[str, AskedDestination]:
+        """Those that can prove that they keep what they took."""
+        return {name: to for name, to in self.destinations.items() if isinstance(to, AskedDestination)}
+
     def every_tls(self) -> list[ListenerTls | PeerTls]:
         """The settings of TLS, wherever it is used."""
-        used = [self.scp.tls, *(to.tls for to in self.destinations.values()), *(source.tls for source in self.sources.values())]
+        used = [self.scp.tls, *(to.tls for to in self.asked_destinations.values()), *(source.tls for source in self.sources.values())]
+        used += [to.oauth2.tls for to in self.asked_destinations.values() if to.oauth2]
         if self.audit.collector and self.audit.collector.transport == "tls":
             used.append(self.audit.collector.tls)
         return [tls for tls in used if tls]
@@ -107,8 +120,14 @@ def read_settings(file: Path | None = None) -> Settings:
     try:
         return Settings(**table)
     except ValidationError as exc:
-        listed = "; ".join(f"{'.'.join(str(part) for part in error['loc'])}: {error['msg']}" for error in exc.errors())
+        listed = "; ".join(f"{_key(error['loc'])}: {error['msg']}" for error in exc.errors())
         raise SettingsError(f"{file or 'environment'}: {listed}. docs/configuration.md lists every key") from exc
+
+
+def _key(where: Sequence[int | str]) -> str:
+    """The key as it is written: pydantic puts a destination's transport behind its name."""
+    written = [*where[:2], *where[3:]] if where[:1] == ("destinations",) else where
+    return ".".join(str(part) for part in written)
 
 
 def _refuse_unknown_variables() -> None:

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session, aliased
 from cad_node.errors import LeaseLost, Removed, UnknownRow
 from cad_node.lifecycle import DELIVERY_MOVES, DeliveryState, move, sources
 from cad_node.store.database import Database
+from cad_node.store.delivery_rows import Substitute, add_substitutes
 from cad_node.store.events import ADMIN, SUPERVISOR, arc, record
 from cad_node.store.tables import DeliveryRow, JobRow, ResultRow
 
@@ -26,6 +27,7 @@ class ClaimedDelivery:
     sop_instance_uid: str
     path: Path
     attempt: int  # counts from 1
+    builder: str  # that made the object
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +112,20 @@ class Deliveries:
         """The destination will never take it. Raises LeaseLost."""
         self._settle(claim, "fail", now, detail=reason, reason=reason)
 
+    def replace(self, claim: ClaimedDelivery, instead: Substitute, reason: str, now: datetime) -> bool:
+        """The destination takes no such object: another of the job goes instead, or this fails. Returns whether it goes. Raises LeaseLost.
+
+        reason: that, as the beginning of a sentence.
+        """
+        job = select(JobRow.id).where(JobRow.id == claim.job_id).with_for_update(key_share=True)  # two may be replaced by the same
+        with self._database.transaction() as session:
+            session.execute(job)
+            refused = session.get_one(DeliveryRow, claim.id)
+            lacking = add_substitutes(session, refused, instead, now, reason=f"instead of {claim.builder}")
+            told = f"{reason}; {lacking or f'{instead.builder} goes instead'}"
+            _settle(session, claim, "fail" if lacking else "replace", now, detail=told, reason=told)
+            return not lacking
+
     def lose_expired(self, now: datetime) -> list[int]:
         """Give back what senders hold beyond their leases. Returns the deliveries' ids."""
         return _lose(self._database, DeliveryRow.lease_until < now, now)
@@ -119,8 +135,9 @@ class Deliveries:
         return _lose(self._database, DeliveryRow.sender == sender, now)
 
     def retry(self, job_id: int, now: datetime) -> int:
-        """Send a job's failed, cancelled and backed-off deliveries at once. Returns how many. Raises UnknownRow, Removed."""
-        wanted = or_(DeliveryRow.state.in_((DeliveryState.FAILED, DeliveryState.CANCELLED)), _backed_off(now))
+        """Send a job's failed, cancelled, replaced and backed-off deliveries at once. Returns how many. Raises UnknownRow, Removed."""
+        ended = (DeliveryState.FAILED, DeliveryState.CANCELLED, DeliveryState.REPLACED)
+        wanted = or_(DeliveryRow.state.in_(ended), _backed_off(now))
         with self._database.transaction() as session:
             _require_results(session, job_id)
             return _retry(session, now, DeliveryRow.job_id == job_id, wanted)
@@ -155,14 +172,8 @@ class Deliveries:
             return session.scalars(select(func.count()).where(DeliveryRow.state.in_(unsettled))).one()
 
     def _settle(self, claim: ClaimedDelivery, event: str, now: datetime, *, detail: str = "", **changes: Any) -> None:
-        states = before, after = arc(DELIVERY_MOVES, event)
-        held = (DeliveryRow.id == claim.id, DeliveryRow.state == before, DeliveryRow.fence == claim.fence)
-        moved = update(DeliveryRow).where(*held).values(state=after, lease_until=None, **changes)
         with self._database.transaction() as session:
-            sender = session.scalar(moved.returning(DeliveryRow.sender))
-            if sender is None:
-                raise LeaseLost(f"delivery {claim.id} was given to another sender; this {event} is discarded")
-            record(session, claim.job_id, event, states, actor=sender, now=now, delivery_id=claim.id, detail=detail)
+            _settle(session, claim, event, now, detail=detail, **changes)
 
 
 def deliveries_of(session: Session, job_id: int) -> tuple[DeliverySummary, ...]:
@@ -179,9 +190,30 @@ def _claimed(session: Session, ids: Sequence[int]) -> list[ClaimedDelivery]:
         .order_by(DeliveryRow.id)
     )
     return [
-        ClaimedDelivery(row.id, row.fence, row.job_id, study, result.sop_class_uid, result.sop_instance_uid, Path(result.path), row.attempt)
+        ClaimedDelivery(
+            row.id,
+            row.fence,
+            row.job_id,
+            study,
+            result.sop_class_uid,
+            result.sop_instance_uid,
+            Path(result.path),
+            row.attempt,
+            result.builder,
+        )
         for row, result, study in rows
     ]
+
+
+def _settle(session: Session, claim: ClaimedDelivery, event: str, now: datetime, *, detail: str = "", **changes: Any) -> None:
+    """One move of a delivery by the sender that holds it."""
+    states = before, after = arc(DELIVERY_MOVES, event)
+    held = (DeliveryRow.id == claim.id, DeliveryRow.state == before, DeliveryRow.fence == claim.fence)
+    moved = update(DeliveryRow).where(*held).values(state=after, lease_until=None, **changes)
+    sender = session.scalar(moved.returning(DeliveryRow.sender))
+    if sender is None:
+        raise LeaseLost(f"delivery {claim.id} was given to another sender; this {event} is discarded")
+    record(session, claim.job_id, event, states, actor=sender, now=now, delivery_id=claim.id, detail=detail)
 
 
 def _require_job(session: Session, job_id: int) -> None:

@@ -9,8 +9,9 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, func, select
 from sqlalchemy.orm import Session
 
-from cad_node.lifecycle import DELIVERY_DONE, JOB_MOVES, DeliveryState, move
+from cad_node.lifecycle import DELIVERY_DONE, JOB_MOVES, move
 from cad_node.objects import Profile
+from cad_node.store.delivery_rows import delivery_row
 from cad_node.store.events import ADMIN, record
 from cad_node.store.job_values import ClaimedJob, JobSummary, NewResult
 from cad_node.store.tables import DeliveryRow, JobRow, ResultRow
@@ -37,7 +38,7 @@ def add_results(session: Session, job: ClaimedJob, results: Sequence[NewResult],
         session.add(row)
         session.flush()  # numbers it
         wanting = [name for name, profile in profiles.items() if profile.wants(result.builder, result.edition)]
-        session.add_all(_delivery_row(row, destination, now) for destination in wanting)
+        session.add_all(delivery_row(row, destination, now) for destination in wanting)
 
 
 def _result_row(job: ClaimedJob, result: NewResult, now: datetime) -> ResultRow:
@@ -52,18 +53,6 @@ def _result_row(job: ClaimedJob, result: NewResult, now: datetime) -> ResultRow:
         series_instance_uid=result.series_instance_uid,
         path=str(result.path),
         sha256=result.sha256,
-        created_at=now,
-    )
-
-
-def _delivery_row(result: ResultRow, destination: str, now: datetime) -> DeliveryRow:
-    return DeliveryRow(
-        result_id=result.id,
-        job_id=result.job_id,
-        destination=destination,
-        state=DeliveryState.HELD if result.fault else DeliveryState.PENDING,
-        reason=result.fault,
-        run_after=now,
         created_at=now,
     )
 

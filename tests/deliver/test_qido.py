@@ -11,6 +11,7 @@ import pytest
 from cad_node.commitment import Reference
 from cad_node.confirmation import Located, NotAnswered
 from cad_node.deliver.qido import ByQido
+from cad_node.deliver.web import WebService
 from cad_node.errors import PacsUnreachable
 from tests.deliver.peers import unused_port
 
@@ -56,7 +57,7 @@ def served(status: int, body: bytes = b""):
 
 def test_what_is_found_is_kept_and_the_rest_is_looked_for_again():
     with served(200, matches()) as (url, asked):
-        answer = ByQido(url, 5).ask("2.25.1", [HELD, MISSING])
+        answer = ByQido(WebService(url, 5)).ask("2.25.1", [HELD, MISSING])
 
     assert (answer.committed, dict(answer.failed), answer.reports_later) == ({HELD.reference}, {}, False)
     assert asked[0].path == "/dicom-web/instances"
@@ -69,7 +70,7 @@ def test_what_is_found_is_kept_and_the_rest_is_looked_for_again():
 )
 def test_what_is_not_found_is_not_kept(status, body):
     with served(status, body) as (url, _):
-        answer = ByQido(url + "/", 5).ask("2.25.1", [HELD])
+        answer = ByQido(WebService(url + "/", 5)).ask("2.25.1", [HELD])
 
     assert answer.committed == set()
 
@@ -80,9 +81,9 @@ def test_what_is_not_found_is_not_kept(status, body):
 )
 def test_an_answer_that_says_nothing_is_not_taken_for_no(status, body, said):
     with served(status, body) as (url, _), pytest.raises(NotAnswered, match=said):
-        ByQido(url, 5).ask("2.25.1", [HELD])
+        ByQido(WebService(url, 5)).ask("2.25.1", [HELD])
 
 
 def test_a_service_that_is_away_is_unreachable():
     with pytest.raises(PacsUnreachable):
-        ByQido(f"http://127.0.0.1:{unused_port()}", 1).ask("2.25.1", [HELD])
+        ByQido(WebService(f"http://127.0.0.1:{unused_port()}", 1)).ask("2.25.1", [HELD])

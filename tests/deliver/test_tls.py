@@ -17,6 +17,7 @@ from cad_node.confirmation import Located
 from cad_node.deliver.cstore import CStore
 from cad_node.deliver.echo import echo
 from cad_node.deliver.qido import ByQido
+from cad_node.deliver.web import WebService
 from cad_node.errors import PacsUnreachable
 from cad_node.query.retrieve import Request, move
 from cad_node.receive.query import Query
@@ -158,10 +159,11 @@ def test_an_https_service_of_a_foreign_authority_is_not_asked(authority, pacs_id
     listener = ListenerTls(certificate=pacs_identity.certificate, key=pacs_identity.key, client_certificates="none")
 
     with qido_service(TlsContext(listener).current()) as port:
-        ways = [ByQido(f"https://localhost:{port}", 5, TlsContext(PeerTls(authorities=trusted.file))) for trusted in (authority, elsewhere)]
+        services = [WebService(f"https://localhost:{port}", 5, PeerTls(authorities=trusted.file)) for trusted in (authority, elsewhere)]
+        ways = [ByQido(service) for service in services]
 
         assert not ways[0].ask("1.2", [LOOKED_FOR]).committed
-        with pytest.raises(PacsUnreachable, match="CERTIFICATE_VERIFY_FAILED"):
+        with pytest.raises(PacsUnreachable, match="its certificate isn't accepted"):
             ways[1].ask("1.2", [LOOKED_FOR])
 
 
