@@ -54,14 +54,16 @@ def build_gsps(volume: Volume, findings: Findings, run: Run) -> Sequence[Dataset
     by_rescaling: dict[Rescaling, list[int]] = defaultdict(list)
     for index, source in enumerate(volume.sources):
         by_rescaling[_rescaling(source)].append(index)
-    layers = [_layer(finding, number) for number, finding in enumerate(findings.findings, 1)]
-    drawn = _annotations(volume, findings, headers, layers, run)
     window = window_for(volume, run.manifest.output.site.code)
+    marks = marks_by_slice(volume, findings, window)
+    layers = [_layer(finding, number) for number, finding in enumerate(findings.findings, 1)]
     states = []
     for number, (rescaling, slices) in enumerate(by_rescaling.items(), 1):
-        annotations = [annotation for index in slices for annotation in drawn.get(index, ())]
+        annotations = [
+            _annotation(mark, headers[index], layers[mark.finding_number - 1], run) for index in slices for mark in marks.get(index, ())
+        ]
         if annotations:
-            ds = _state([headers[index] for index in slices], annotations, _look(layers, rescaling, window), number, run)
+            ds = _state(_images(headers, slices), annotations, _look(layers, rescaling, window), number, run)
             _complete(ds, headers[0], run)
             states.append(ds)
     return states
@@ -79,32 +81,24 @@ def _layer(finding: Finding, number: int) -> GraphicLayer:
     return layer
 
 
-def _annotations(
-    volume: Volume, findings: Findings, headers: Sequence[Dataset], layers: Sequence[GraphicLayer], run: Run
-) -> dict[int, list[GraphicAnnotation]]:
-    """By slice: an annotation is drawn on the images that it names, and on no other."""
-    drawn = {}
-    for index, marks in marks_by_slice(volume, findings).items():
-        drawn[index] = [
-            GraphicAnnotation(
-                [headers[index]],
-                layers[mark.finding_number - 1],
-                graphic_objects=_graphics(mark, findings.findings[mark.finding_number - 1], index, headers[index], run),
-                text_objects=[_label(mark)],
-            )
-            for mark in marks
-        ]
-    return drawn
+def _images(headers: Sequence[Dataset], slices: Sequence[int]) -> list[Dataset]:
+    """Headers of these slices, in which the first carries patient and study, as it does in `headers`."""
+    first = Dataset()
+    first.update(headers[0])
+    first.update(headers[slices[0]])
+    return [first, *(headers[index] for index in slices[1:])]
 
 
-def _graphics(mark: Mark, finding: Finding, slice_index: int, header: Dataset, run: Run) -> list[GraphicObject]:
+def _annotation(mark: Mark, header: Dataset, layer: GraphicLayer, run: Run) -> GraphicAnnotation:
+    """Drawn on the image that it names, and on no other."""
+    return GraphicAnnotation([header], layer, graphic_objects=_graphics(mark, header, run), text_objects=[_label(mark)])
+
+
+def _graphics(mark: Mark, header: Dataset, run: Run) -> list[GraphicObject]:
     limits = np.array([header.Columns, header.Rows], np.float64)
-    axes = [axis for axis in (finding.long_axis, finding.short_axis) if axis.slice_index == slice_index]
-    shapes = [_round(mark.circle, limits), *((GraphicTypeValues.POLYLINE, np.array(axis.ends_px)) for axis in axes)]
+    shapes = [_round(mark.circle, limits), *((GraphicTypeValues.POLYLINE, np.array(axis.ends_px)) for axis in mark.axes)]
     uid = tracking_uid(run, mark.finding_number)
-    return [
-        GraphicObject(shape, np.clip(points, 0, limits), _PIXEL, tracking_id=finding.label, tracking_uid=uid) for shape, points in shapes
-    ]
+    return [GraphicObject(shape, np.clip(points, 0, limits), _PIXEL, tracking_id=mark.label, tracking_uid=uid) for shape, points in shapes]
 
 
 def _round(circle: Circle, limits: Points) -> tuple[GraphicTypeValues, Points]:
@@ -119,7 +113,8 @@ def _round(circle: Circle, limits: Points) -> tuple[GraphicTypeValues, Points]:
 
 def _label(mark: Mark) -> TextObject:
     (left, top), (right, bottom) = mark.text_box.tolist()
-    justification = TextJustificationValues.RIGHT if mark.is_left_of_circle else TextJustificationValues.LEFT
+    is_left = right < mark.circle.centre[0]  # the text then ends at the circle
+    justification = TextJustificationValues.RIGHT if is_left else TextJustificationValues.LEFT
     return TextObject(mark.text, _PIXEL, bounding_box=(left, top, right, bottom), text_justification=justification)
 
 

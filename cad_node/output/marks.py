@@ -7,14 +7,17 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cad_node.findings import Finding, Findings
+from cad_node.findings import Axis, Findings
 from cad_node.imaging.volume import Volume
 from cad_node.output.outlines import Points, pixel_centres, spanned_slices
+from cad_node.output.windowing import Window
 
 MARGIN_MM = 2.0  # between the finding and its circle, so that its border stays visible
 LINES_PER_IMAGE = 36  # of text, one below the other
 LETTER_WIDTH = 0.6  # of a line's height
 GAP = 0.4  # between circle and label, of a line's height
+
+_SIDES = ((1, 0), (-1, 0), (0, -1), (0, 1), (1, -1), (1, 1), (-1, -1), (-1, 1))  # of the circle: columns, rows
 
 Box = NDArray[np.float64]  # ((left, top), (right, bottom)), (column, row)
 
@@ -33,31 +36,38 @@ class Circle:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
+    """axes: those that were measured on this slice; text: with their lengths."""
+
     finding_number: int
+    label: str
     circle: Circle
+    axes: tuple[Axis, ...]
     text: str
     text_box: Box
-    is_left_of_circle: bool  # the text: it then ends at the circle
 
 
-def marks_by_slice(volume: Volume, findings: Findings) -> Mapping[int, Sequence[Mark]]:
-    """Marks of every slice that a finding spans, a finding's text with its diameters on the slice where they were measured."""
+def marks_by_slice(volume: Volume, findings: Findings, window: Window) -> Mapping[int, Sequence[Mark]]:
+    """Marks of every slice that a finding spans.
+
+    window: in which the images will be seen.
+    """
     spanned: dict[int, list[int]] = defaultdict(list)
     for number, finding in enumerate(findings.findings, 1):
         for index in spanned_slices(finding.region):
             spanned[index].append(number)
-    return {index: tuple(_marks(volume, findings, index, numbers)) for index, numbers in sorted(spanned.items())}
+    return {index: tuple(_marks(volume, findings, index, numbers, window)) for index, numbers in sorted(spanned.items())}
 
 
-def _marks(volume: Volume, findings: Findings, slice_index: int, numbers: Sequence[int]) -> Iterator[Mark]:
+def _marks(volume: Volume, findings: Findings, slice_index: int, numbers: Sequence[int], window: Window) -> Iterator[Mark]:
     found = [findings.findings[number - 1] for number in numbers]
     circles = [_circle(volume, pixel_centres(finding.region, slice_index)) for finding in found]
     taken = [circle.box for circle in circles]
     for number, finding, circle in zip(numbers, found, circles, strict=True):
-        text = _text(finding, slice_index)
-        box, is_left = _place(text, circle, taken, volume.voxels.shape[1:])
+        axes = tuple(axis for axis in (finding.long_axis, finding.short_axis) if axis.slice_index == slice_index)
+        text = _text(finding.label, axes)
+        box = _place(text, circle, taken, volume.voxels[slice_index], window)
         taken.append(box)
-        yield Mark(number, circle, text, box, is_left)
+        yield Mark(number, finding.label, circle, axes, text, box)
 
 
 def _circle(volume: Volume, pixels: Points) -> Circle:
@@ -69,26 +79,21 @@ def _circle(volume: Volume, pixels: Points) -> Circle:
     return Circle((float(centre[0]), float(centre[1])), (radius_mm / column_mm, radius_mm / row_mm))
 
 
-def _text(finding: Finding, slice_index: int) -> str:
+def _text(label: str, axes: Sequence[Axis]) -> str:
     """In ASCII, which every character set holds."""
-    diameters = f"{finding.long_axis.length_mm:.1f} x {finding.short_axis.length_mm:.1f} mm"
-    return f"{finding.label}\r\n{diameters}" if slice_index == finding.long_axis.slice_index else finding.label
+    return f"{label}\r\n{' x '.join(f'{axis.length_mm:.1f}' for axis in axes)} mm" if axes else label
 
 
-def _place(text: str, circle: Circle, taken: Sequence[Box], image: tuple[int, int]) -> tuple[Box, bool]:
-    """Beside, above or below the circle, where it is on the image and on no circle or label; if it fits nowhere, to its right."""
+def _place(text: str, circle: Circle, taken: Sequence[Box], plane: NDArray[np.int16], window: Window) -> Box:
+    """Around the circle where the image is darkest, for texts are bright, and no circle or label is; if all is taken, at its right."""
     lines = text.split("\r\n")
-    line_px = max(image) / LINES_PER_IMAGE
+    line_px = max(plane.shape) / LINES_PER_IMAGE
     size = np.array([max(len(line) for line in lines) * LETTER_WIDTH, len(lines)]) * line_px
-    (left, top), (right, bottom) = circle.box
-    gap = GAP * line_px
-    column, row = circle.centre - size / 2
-    corners = ((right + gap, row), (left - gap - size[0], row), (column, top - gap - size[1]), (column, bottom + gap))
-    boxes = [np.array([corner, corner + size]) for corner in corners]
-    limits = np.array(image[::-1], np.float64)
-    free = (place for place, box in enumerate(boxes) if _is_within(box, limits) and not any(_overlap(box, other) for other in taken))
-    chosen = next(free, 0)
-    return np.clip(boxes[chosen], 0, limits), chosen == 1
+    away = circle.radii_px + size / 2 + GAP * line_px
+    boxes = [circle.centre + np.array(side) * away + np.array([-size, size]) / 2 for side in _SIDES]
+    limits = np.array(plane.shape[::-1], np.float64)
+    free = [box for box in boxes if _is_within(box, limits) and not any(_overlap(box, other) for other in taken)]
+    return min(free, key=lambda box: _brightness(box, plane, window)) if free else np.clip(boxes[0], 0, limits)
 
 
 def _is_within(box: Box, limits: NDArray[np.float64]) -> bool:
@@ -97,3 +102,8 @@ def _is_within(box: Box, limits: NDArray[np.float64]) -> bool:
 
 def _overlap(a: Box, b: Box) -> bool:
     return bool((np.maximum(a[0], b[0]) < np.minimum(a[1], b[1])).all())
+
+
+def _brightness(box: Box, plane: NDArray[np.int16], window: Window) -> float:
+    (left, top), (right, bottom) = np.concatenate([np.floor(box[:1]), np.ceil(box[1:])]).astype(int)
+    return float(window.grey(plane[top:bottom, left:right]).mean())
