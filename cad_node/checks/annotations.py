@@ -6,20 +6,20 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
-from cad_node.checks.content_tree import Item
+from cad_node.checks.content_tree import Item, referred_to
 from cad_node.checks.frames import Slices
 from cad_node.checks.templates import TRACKING_IDENTIFIER
 from cad_node.findings import Axis, Finding, Findings, Structure
 
 TOLERANCE_PX = 0.5
-MARGIN_PX = 1.5  # beyond the box of what an outline goes around
+OUTLINE_PX = 0.6  # beyond the outermost pixels' centres; their edges are at 0.5
 
 Points = NDArray[np.float64]  # (N, 2): (column, row), PS3.3 C.18.6.1.2 and C.10.5
 
 
 def misdrawn_coordinates(root: Item, slices: Slices, findings: Findings) -> Iterator[str]:
     """A sentence for each SCOORD of a report that isn't where its finding is."""
-    yield from _misdrawn_below(root, findings.structures, slices)
+    yield from _misdrawn_below(root, root, findings.structures, slices)
 
 
 def misdrawn_graphics(ds: Dataset, slices: Slices, findings: Findings) -> Iterator[str]:
@@ -34,20 +34,19 @@ def misdrawn_graphics(ds: Dataset, slices: Slices, findings: Findings) -> Iterat
                         yield f"a {graphic.GraphicType} in layer {annotation.GraphicLayer} {fault}"
 
 
-def _misdrawn_below(item: Item, structures: Sequence[Structure], slices: Slices) -> Iterator[str]:
+def _misdrawn_below(item: Item, root: Item, structures: Sequence[Structure], slices: Slices) -> Iterator[str]:
     labels = [str(child.ds.get("TextValue", "")) for child in item.of(TRACKING_IDENTIFIER)]
-    named = [structure for structure in structures if structure.label in labels]
-    structures = named or structures
+    structures = [structure for structure in structures if structure.label in labels] or structures
     for child in item.children:
         if child.value_type == "SCOORD":
-            fault = _coordinates_fault(child, structures, slices)
+            fault = _coordinates_fault(child, root, structures, slices)
             if fault:
                 yield f"{' '.join(labels) or item.meaning}: an SCOORD {fault}"
-        yield from _misdrawn_below(child, structures, slices)
+        yield from _misdrawn_below(child, root, structures, slices)
 
 
-def _coordinates_fault(item: Item, structures: Sequence[Structure], slices: Slices) -> str:
-    images = [child for child in item.children if child.value_type == "IMAGE"]
+def _coordinates_fault(item: Item, root: Item, structures: Sequence[Structure], slices: Slices) -> str:
+    images = [image for child in item.children if (image := referred_to(child, root)) and image.value_type == "IMAGE"]
     if not images:
         return "names no image"
     uid = str(images[0].ds.ReferencedSOPSequence[0].ReferencedSOPInstanceUID)
@@ -62,23 +61,25 @@ def _points(ds: Dataset) -> Points:
 
 def _fault(graphic_type: str, points: Points, index: int, structures: Sequence[Structure], slices: Slices) -> str:
     """Why a graphic on slice `index` shows none of the structures; "" if it shows one."""
-    if (points < 0).any() or (points > (slices.columns, slices.rows)).any():
+    limits = np.array([slices.columns, slices.rows])
+    if (points < 0).any() or (points > limits).any():
         return "lies outside the image"
     if graphic_type == "POLYLINE" and len(points) == 2 and all(isinstance(structure, Finding) for structure in structures):
-        off = _off_an_axis(points, index, structures, slices)
-        if off > TOLERANCE_PX:
-            return f"is {off:.1f} px off the axes of what it measures" if np.isfinite(off) else "is on a slice without an axis"
-        return ""
-    placed = points[:1] if graphic_type == "CIRCLE" else points  # a circle goes around with room: only its centre counts
-    if not any(_goes_around(placed, index, structure) for structure in structures):
-        return f"in slice {index} isn't where a finding or organ is"
-    return ""
+        return _axis_fault(points, index, structures, slices)
+    centre = points[0] if graphic_type == "CIRCLE" else points[:-1].mean(axis=0) if len(points) > 2 else points.mean(axis=0)
+    is_cut = graphic_type != "CIRCLE" and bool(((points == 0) | (points == limits)).any())  # at the image's side
+    off = min((_off(points, centre, pixels) for structure in structures if (pixels := _pixels(structure, index)) is not None), default=None)
+    if off is None:
+        return f"is in slice {index}, in which there is no finding and no organ"
+    return f"is {off:.1f} px off what it shows" if off > TOLERANCE_PX and not is_cut else ""
 
 
-def _off_an_axis(points: Points, index: int, structures: Sequence[Structure], slices: Slices) -> float:
-    """Pixels between the ends of a line and those of the nearest axis on its slice."""
-    axes = [axis for finding in structures if isinstance(finding, Finding) for axis in (finding.long_axis, finding.short_axis)]
-    return min((_apart(points, _ends(axis, slices)) for axis in axes if axis.slice_index == index), default=float("inf"))
+def _axis_fault(points: Points, index: int, findings: Sequence[Structure], slices: Slices) -> str:
+    axes = [axis for finding in findings if isinstance(finding, Finding) for axis in (finding.long_axis, finding.short_axis)]
+    off = min((_apart(points, _ends(axis, slices)) for axis in axes if axis.slice_index == index), default=None)
+    if off is None:
+        return f"is in slice {index}, in which no axis was measured"
+    return f"is {off:.1f} px off the axes of what it measures" if off > TOLERANCE_PX else ""
 
 
 def _apart(points: Points, ends: Points) -> float:
@@ -93,11 +94,17 @@ def _ends(axis: Axis, slices: Slices) -> Points:
     return np.stack([column, row], axis=1) + 0.5  # the centre of the first pixel
 
 
-def _goes_around(points: Points, index: int, structure: Structure) -> bool:
-    """Whether all points lie in the box of the structure, on a slice in which it is."""
-    planes, rows, columns = structure.region.slices
+def _pixels(structure: Structure, index: int) -> Points | None:
+    """The centres of its pixels in a slice; None where it has none."""
+    region = structure.region
+    planes, rows, columns = region.slices
     if not planes.start <= index < planes.stop:
-        return False
-    low = np.array([columns.start, rows.start]) - MARGIN_PX
-    high = np.array([columns.stop, rows.stop]) + MARGIN_PX
-    return bool((points >= low).all() and (points <= high).all())
+        return None
+    row, column = np.nonzero(region.mask[index - planes.start])
+    return np.column_stack([column + columns.start, row + rows.start]) + 0.5 if len(row) else None
+
+
+def _off(points: Points, centre: NDArray[np.float64], pixels: Points) -> float:
+    """Pixels by which a graphic misses: it goes along within the outermost pixels, or around with their centre as its own."""
+    beyond = np.maximum(pixels.min(axis=0) - points, points - pixels.max(axis=0)).max()
+    return float(0.0 if len(points) > 1 and beyond <= OUTLINE_PX else np.abs(centre - pixels.mean(axis=0)).max())

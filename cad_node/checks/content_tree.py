@@ -1,6 +1,6 @@
 """The content of a Structured Report as a tree of items, and the relationships that its IOD allows, PS3.3 A.35 and C.17.3."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from pydicom.dataset import Dataset
@@ -42,6 +42,19 @@ class Item:
         return str(names[0].get("CodeMeaning", "")) if names else self.value_type
 
 
+def referred_to(item: Item, root: Item) -> Item | None:
+    """The item itself, or where it is a reference the one that it names by its place in the tree; None: there isn't one."""
+    if item.value_type or "ReferencedContentItemIdentifier" not in item.ds:
+        return item
+    places = item.ds["ReferencedContentItemIdentifier"].value
+    found = root
+    for place in (places if isinstance(places, Sequence) else [places])[1:]:  # the first is the root's own, PS3.3 C.17.3.2.5
+        if not 1 <= place <= len(found.children):
+            return None
+        found = found.children[place - 1]
+    return found
+
+
 def is_report(ds: Dataset) -> bool:
     return str(ds.get("SOPClassUID", "")).startswith(SR_FAMILY) and "ValueType" in ds
 
@@ -74,8 +87,12 @@ def wrong_content(root: Item, sop_class_uid: str) -> Iterator[str]:
     for item in root.walk():
         yield from _lacking(item, item is root)
         for child in item.children:
-            if child.value_type and child.value_type not in allowed.get((item.value_type, child.relationship), ()):
-                yield f"{item.value_type} {child.relationship or 'without relationship'} {child.value_type} isn't allowed ({child.meaning})"
+            target = referred_to(child, root)
+            if target is None:
+                yield f"a child of {item.value_type} {item.meaning} refers to a content item that isn't there"
+            elif target.value_type not in allowed.get((item.value_type, child.relationship), ()):
+                relationship = child.relationship or "without relationship"
+                yield f"{item.value_type} {relationship} {target.value_type} isn't allowed ({target.meaning})"
 
 
 def _lacking(item: Item, is_root: bool) -> Iterator[str]:

@@ -63,7 +63,7 @@ def _walk(ds: Dataset, encodings: list[str], where: str, foreign_uids: Container
         encodings = convert_encodings(ds.SpecificCharacterSet)
     before = BaseTag(0)
     for tag in ds.keys():  # noqa: SIM118 - iterating over a Dataset sorts, and converts every value
-        element = ds.get_item(tag)
+        element = ds.get_item(tag, keep_deferred=True)
         assert element is not None
         name = where + _name(tag)
         if tag <= before:

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom.dataset import Dataset
-from pydicom.pixels.utils import pixel_array
+from pydicom.dataelem import RawDataElement
+from pydicom.dataset import Dataset, FileDataset
 
 from cad_node.imaging.volume import Volume
 
@@ -79,22 +79,27 @@ def functional_group(ds: Dataset, groups: Dataset, keyword: str) -> Dataset | No
     return found[0] if found else None
 
 
-def frame_bits(ds: Dataset, number: int) -> NDArray[np.bool_]:
-    """(row, column) of one frame, from 0, of pixels of one bit; the rest of the object stays packed."""
-    count = ds.Rows * ds.Columns
+def stored_bytes(ds: FileDataset, keyword: str) -> NDArray[np.uint8]:
+    """An element's value where it lies: in the file, if reading left it there."""
+    element = ds.get_item(keyword, keep_deferred=True)
+    if isinstance(element, RawDataElement) and element.value is None and element.length:
+        return np.memmap(str(ds.filename), np.uint8, "r", element.value_tell, (element.length,))
+    return np.frombuffer(ds[keyword].value, np.uint8)
+
+
+def frame_bits(stored: NDArray[np.uint8], shape: tuple[int, int], number: int) -> NDArray[np.bool_]:
+    """(row, column) of one frame, from 0, of pixels of one bit."""
+    count = shape[0] * shape[1]
     first_byte, first_bit = divmod(number * count, 8)
-    packed = np.frombuffer(ds.PixelData, np.uint8, count=-(-(first_bit + count) // 8), offset=first_byte)
+    packed = stored[first_byte : first_byte - (-(first_bit + count) // 8)]
     bits = np.unpackbits(packed, bitorder="little")[first_bit : first_bit + count]  # PS3.5 8.1.1
-    return bits.reshape(ds.Rows, ds.Columns).view(np.bool_)
+    return bits.reshape(shape).view(np.bool_)
 
 
-def frame_values(ds: Dataset, number: int, keyword: str, dtype: str) -> NDArray[Any]:
+def frame_values(stored: NDArray[np.uint8], shape: tuple[int, int], number: int, dtype: str) -> NDArray[Any]:
     """(row, column) of one frame, from 0, of pixels of whole bytes."""
-    if ds.file_meta.TransferSyntaxUID.is_encapsulated:
-        return pixel_array(ds, index=number)
-    count = ds.Rows * ds.Columns
-    values = np.frombuffer(ds[keyword].value, dtype, count=count, offset=number * count * np.dtype(dtype).itemsize)
-    return values.reshape(ds.Rows, ds.Columns)
+    size = shape[0] * shape[1] * np.dtype(dtype).itemsize
+    return np.ascontiguousarray(stored[number * size : (number + 1) * size]).view(dtype).reshape(shape)
 
 
 def _misplacement(ds: Dataset, groups: Dataset, slices: Slices) -> str:

@@ -12,6 +12,7 @@ from cad_node.checks.annotations import misdrawn_coordinates, misdrawn_graphics
 from cad_node.checks.content_tree import is_report, read_content, wrong_content
 from cad_node.checks.encoding import malformed_values
 from cad_node.checks.frames import Slices, slices_of
+from cad_node.checks.heat_map import wrong_heat
 from cad_node.checks.iod import LABEL_MAP_SEGMENTATION, missing_attributes
 from cad_node.checks.references import dangling, of_another_study, referenced, unevidenced
 from cad_node.checks.segments import wrong_segments
@@ -21,6 +22,7 @@ from cad_node.findings import Findings
 from cad_node.imaging.volume import Volume
 
 NAMED = 3  # faults of one object that its sentence names
+LEFT_IN_THE_FILE = 2**20  # bytes; longer values are read frame by frame
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +82,7 @@ def _checked(one: WrittenObject, checks: Callable[[FileDataset, WrittenObject], 
     found: dict[str, None] = {}
     refers_to: frozenset[str] = frozenset()
     try:
-        ds = dcmread(one.path)
+        ds = dcmread(one.path, defer_size=LEFT_IN_THE_FILE)
         for fault in checks(ds, one):
             found[fault] = None
             if len(found) > NAMED:
@@ -142,5 +144,6 @@ _SOURCE_UIDS = ("StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID")
 _BY_SOP_CLASS: Mapping[str, Callable[[FileDataset, Slices, Findings], Iterator[str]]] = {
     uid.SegmentationStorage: wrong_segments,
     LABEL_MAP_SEGMENTATION: wrong_segments,
+    uid.ParametricMapStorage: wrong_heat,
     uid.GrayscaleSoftcopyPresentationStateStorage: misdrawn_graphics,
 }

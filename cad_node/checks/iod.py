@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.uid import (
     ParametricMapStorage,
@@ -17,7 +18,7 @@ def missing_attributes(ds: Dataset) -> Iterator[str]:
         yield f"SOP class {ds.SOPClassUID} is unknown to the tables of PS3.3"
     yield from _missing(ds, requirements(ds.SOPClassUID), "")
     for applies, keyword, why in _CONDITIONS:
-        if applies(ds) and not ds.get(keyword):
+        if applies(ds) and not _has_value(ds, keyword):
             yield f"{keyword} is missing, required as {why}"
 
 
@@ -35,6 +36,14 @@ def _missing(ds: Dataset, required: Mapping[str, Requirement], where: str) -> It
                 yield from _missing(item, one.items, f"{where}{keyword}/")
 
 
+def _has_value(ds: Dataset, keyword: str) -> bool:
+    """Without reading pixels that are left in the file."""
+    if keyword not in ds:
+        return False
+    element = ds.get_item(keyword, keep_deferred=True)
+    return bool(element.length) if isinstance(element, RawDataElement) else not ds[keyword].is_empty
+
+
 LABEL_MAP_SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66.7"
 
 # Type 1C, where the data set itself shows whether the condition holds.
@@ -43,6 +52,7 @@ _CONDITIONS: tuple[tuple[Callable[[Dataset], bool], str, str], ...] = (
     (lambda ds: ds.get("SamplesPerPixel", 1) > 1, "PlanarConfiguration", "pixels have several samples, PS3.3 C.7.6.3"),
     (lambda ds: ds.get("LossyImageCompression") == "01", "LossyImageCompressionRatio", "pixels are lossy, PS3.3 C.7.6.1"),
     (lambda ds: ds.get("SegmentationType") == "FRACTIONAL", "SegmentationFractionalType", "segments are fractional, PS3.3 C.8.20.2"),
+    (lambda ds: ds.SOPClassUID == ParametricMapStorage, "FloatPixelData", "values are single precision, PS3.3 C.7.6.24"),
     (
         lambda ds: ds.SOPClassUID in (SegmentationStorage, LABEL_MAP_SEGMENTATION, ParametricMapStorage),
         "FrameOfReferenceUID",

@@ -73,7 +73,7 @@ def _references(ds: Dataset) -> Iterator[Reference]:
     if "ReferencedSOPInstanceUID" in ds:
         yield Reference(str(ds.get("ReferencedSOPClassUID", "")), str(ds.ReferencedSOPInstanceUID))
     for tag in ds.keys():  # noqa: SIM118 - iterating over a Dataset converts every value
-        element = ds.get_item(tag)
+        element = ds.get_item(tag, keep_deferred=True)
         if element is not None and element.VR == "SQ":
             converted = ds[tag]
             if converted.keyword not in _OF_THE_STUDY:

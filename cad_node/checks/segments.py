@@ -4,15 +4,15 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom.dataset import Dataset
+from pydicom.dataset import Dataset, FileDataset
 
-from cad_node.checks.frames import Slices, frame_bits, frame_values, functional_group, misplaced, slice_index
+from cad_node.checks.frames import Slices, frame_bits, frame_values, functional_group, misplaced, slice_index, stored_bytes
 from cad_node.findings import Findings, Region, Structure
 
 LABEL_MAP = "LABELMAP"
 
 
-def wrong_segments(ds: Dataset, slices: Slices, findings: Findings) -> Iterator[str]:
+def wrong_segments(ds: FileDataset, slices: Slices, findings: Findings) -> Iterator[str]:
     """A sentence for each segment that doesn't show its finding or organ, or shows it elsewhere."""
     structures = findings.structures
     yield from misplaced(ds, slices)
@@ -47,28 +47,30 @@ def _shown(ds: Dataset, slices: Slices) -> list[tuple[int, int]]:
     return shown
 
 
-def _binary_faults(ds: Dataset, shown: Sequence[tuple[int, int]], regions: Sequence[Region]) -> Iterator[str]:
+def _binary_faults(ds: FileDataset, shown: Sequence[tuple[int, int]], regions: Sequence[Region]) -> Iterator[str]:
     if len(set(shown)) < len(shown):
         yield "two frames show the same segment in the same slice"
     needed = {(number, index) for number, region in enumerate(regions, 1) for index in _slices_with_voxels(region)}
     for number, index in sorted(needed - set(shown)):
         yield f"segment {number} has voxels in slice {index}, but no frame there"
+    stored, shape = stored_bytes(ds, "PixelData"), (ds.Rows, ds.Columns)
     for frame, (number, index) in enumerate(shown):
         if not 1 <= number <= len(regions):
             yield f"frame {frame + 1} shows segment {number}, which there isn't"
             continue
-        wrong = _differing(frame_bits(ds, frame), regions[number - 1], index)
+        wrong = _differing(frame_bits(stored, shape, frame), regions[number - 1], index)
         if wrong:
             yield f"segment {number} differs from its mask by {wrong} voxels in slice {index}"
 
 
-def _label_map_faults(ds: Dataset, shown: Sequence[tuple[int, int]], regions: Sequence[Region]) -> Iterator[str]:
+def _label_map_faults(ds: FileDataset, shown: Sequence[tuple[int, int]], regions: Sequence[Region]) -> Iterator[str]:
     """Where segments overlap a label map can only show one: there, either is right."""
     needed = {index for region in regions for index in _slices_with_voxels(region)}
     for index in sorted(needed - {index for _, index in shown}):
         yield f"slice {index} has voxels of a segment, but no frame"
+    stored, shape = stored_bytes(ds, "PixelData"), (ds.Rows, ds.Columns)
     for frame, (_, index) in enumerate(shown):
-        labels = frame_values(ds, frame, "PixelData", "u1" if ds.BitsAllocated == 8 else "<u2")
+        labels = frame_values(stored, shape, frame, f"<u{ds.BitsAllocated // 8}")
         covered = np.zeros(labels.shape, np.bool_)
         right = np.zeros(labels.shape, np.bool_)
         for number, region in enumerate(regions, 1):

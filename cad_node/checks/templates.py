@@ -84,10 +84,15 @@ def _cad_report(root: Item, title: Code) -> Iterator[str]:
     """TID 4000 and TID 4100"""
     if root.name != (title.value, "DCM"):
         yield f"the root isn't titled {title.meaning}"
-    for concept in (codes.DCM.LanguageOfContentItemAndDescendants, IMAGE_LIBRARY, codes.DCM.CADProcessingAndFindingsSummary):
-        if not root.of(concept):
-            yield f"{title.meaning}: {concept.meaning} is missing"
-    for concept in (codes.DCM.SummaryOfDetections, codes.DCM.SummaryOfAnalyses):
+    required = [
+        codes.DCM.LanguageOfContentItemAndDescendants,
+        codes.DCM.CADProcessingAndFindingsSummary,
+        codes.DCM.SummaryOfDetections,
+        codes.DCM.SummaryOfAnalyses,
+    ]
+    if title == MAMMOGRAPHY_CAD_REPORT or any(item.value_type == "SCOORD" for item in root.walk()):
+        required.append(IMAGE_LIBRARY)
+    for concept in required:
         if not root.of(concept):
             yield f"{title.meaning}: {concept.meaning} is missing"
     named = Counter(item.name[0] for item in root.walk() if item.name[1] == "DCM")
