@@ -1,5 +1,6 @@
 """The Structured Report, re-read by highdicom."""
 
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 
@@ -276,3 +277,75 @@ def test_private_codes_fit_their_attributes_and_are_told_in_the_conformance_stat
         assert len(code.value) <= 16  # SH, PS3.5 6.2
         assert len(code.meaning) <= 64  # LO
         assert f"| {code.value} | 99CADNODE | {code.meaning}" in told
+
+
+def observation_uids(ds):
+    """Of each content item that observes something: those beneath the report's sections but for references and what only describes."""
+    sections = [item for item in items(ds, "CONTAINER") if item.ConceptNameCodeSequence[0].CodeMeaning != "Image Library"]
+    return [item.get("ObservationUID") for section in sections for item in observed(section)]
+
+
+def observed(section):
+    for item in section.ContentSequence:
+        if item.RelationshipType == "CONTAINS" and item.ValueType in {"CONTAINER", "NUM", "CODE", "TEXT"}:
+            yield item
+            yield from observed(item) if "ContentSequence" in item else ()
+
+
+def test_every_observation_has_a_uid_of_its_own(measured_report):
+    uids = observation_uids(measured_report)
+
+    assert len(uids) > 50
+    assert all(uids)
+    assert len(set(uids)) == len(uids)
+
+
+def test_an_observation_is_the_same_in_each_edition_of_the_report(volume):
+    findings = case.measured_findings(volume)
+
+    (some_frames,), (all_frames,) = (build_sr(volume, findings, replace(case.run(), keeps_empty_frames=keeps)) for keeps in (False, True))
+
+    assert some_frames.SOPInstanceUID != all_frames.SOPInstanceUID
+    assert observation_uids(some_frames) == observation_uids(all_frames)
+
+
+def test_the_algorithm_has_one_name_and_version_in_every_place(volume):
+    sr, (seg,) = report_of(volume), build_seg(volume, case.findings(volume), case.run())
+
+    groups = sr.content.get_volumetric_roi_measurement_groups()
+    said = [{item.name.meaning: item.value for item in group[0].ContentSequence if item.value_type.value == "TEXT"} for group in groups]
+    in_segments = [segment.SegmentationAlgorithmIdentificationSequence[0] for segment in seg.SegmentSequence]
+    equipment = sr.ContributingEquipmentSequence[-1]  # after the scanner
+
+    named = {(text["Algorithm Name"], text["Algorithm Version"]) for text in said}
+    named |= {(item.AlgorithmName, item.AlgorithmVersion) for item in in_segments}
+    named |= {(one.ManufacturerModelName, one.SoftwareVersions[0]) for one in (equipment, sr, seg)}
+    assert named == {("Lung nodules on chest CT", "1.0.0")}
+
+
+@pytest.mark.parametrize(("keeps_empty_frames", "first"), [(False, "2.25.72"), (True, "2.25.73")])
+def test_a_later_report_names_the_one_it_follows(volume, keeps_empty_frames, first):
+    run = replace(case.later_run(), keeps_empty_frames=keeps_empty_frames)
+
+    (sr,) = build_sr(volume, case.findings(volume), run)
+
+    (study,) = sr.PredecessorDocumentsSequence
+    (series,) = study.ReferencedSeriesSequence
+    assert study.StudyInstanceUID == sr.StudyInstanceUID
+    assert [item.ReferencedSOPInstanceUID for item in series.ReferencedSOPSequence] == [first]
+
+
+def test_the_first_report_follows_none(volume):
+    assert "PredecessorDocumentsSequence" not in report_of(volume)
+
+
+def test_a_finding_of_one_voxel_is_drawn_all_the_same(volume):
+    (finding,) = case.findings(volume, nodules=1).findings
+    point = replace(finding.long_axis, ends_px=(finding.long_axis.ends_px[0],) * 2, length_mm=0.0)
+
+    sr = reread(*build_sr(volume, Findings((replace(finding, long_axis=point, short_axis=point),), ()), case.run()))
+
+    (volumetric,) = sr.content.get_volumetric_roi_measurement_groups()
+    (drawn,) = sr.content.get_image_measurement_groups()
+    assert drawn.tracking_uid == volumetric.tracking_uid
+    assert [len(items(measured[0], "SCOORD")) for measured in drawn.get_measurements()] == [1, 1]
