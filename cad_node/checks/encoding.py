@@ -21,6 +21,7 @@ _TEXT = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT"})  # in the characte
 _BYTES = frozenset({"OB", "OD", "OF", "OL", "OV", "OW", "UN"})
 _ONE_VALUE = frozenset({"LT", "ST", "UT", "UR"})  # a backslash separates nothing
 _VALUE_BYTES = {"AT": 4, "FL": 4, "FD": 8, "SL": 4, "SS": 2, "SV": 8, "UL": 4, "US": 2, "UV": 8}
+_UID = re.compile(rb"(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*))*")  # PS3.5 9.1
 _TIMES = {"DA": DA, "DT": DT, "TM": TM}
 _AMBIGUOUS = {"US or SS": {"US", "SS"}, "OB or OW": {"OB", "OW"}, "US or OW": {"US", "OW"}, "US or SS or OW": {"US", "SS", "OW"}}
 
@@ -125,6 +126,8 @@ def _decoded(raw: bytes, encodings: list[str]) -> str | None:
 @lru_cache(maxsize=8192)  # the frames of an object repeat most values
 def _is_sound(vr: str, value: str | bytes) -> bool:
     try:
+        if vr == "UI" and isinstance(value, bytes):
+            return len(value) <= 64 and _UID.fullmatch(value) is not None
         if vr in _TIMES and isinstance(value, bytes):
             _TIMES[vr](value.decode("ascii"))
         validate_value(vr, value, RAISE)

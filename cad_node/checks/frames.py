@@ -1,6 +1,6 @@
 """Where the frames of a multi-frame image lie among the source's slices, by their own plane positions."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,18 +26,9 @@ class Slices:
     column_step: NDArray[np.float64]
     rows: int
     columns: int
-    index_of: dict[str, int]  # by SOP Instance UID
-
-    @property
-    def normal(self) -> NDArray[np.float64]:
-        across = np.cross(self.column_step, self.row_step)
-        return across / np.linalg.norm(across)
-
-    @property
-    def finest_mm(self) -> float:
-        """The smallest distance of neighbouring voxels."""
-        along = np.abs(np.diff(self.positions @ self.normal))
-        return float(min([np.linalg.norm(self.row_step), np.linalg.norm(self.column_step), *along]))
+    index_of: Mapping[str, int]  # by SOP Instance UID
+    normal: NDArray[np.float64]
+    finest_mm: float  # distance of neighbouring voxels
 
 
 def slices_of(volume: Volume) -> Slices:
@@ -45,32 +36,38 @@ def slices_of(volume: Volume) -> Slices:
     first = volume.sources[0]
     row_mm, column_mm = (float(value) for value in first.PixelSpacing)
     orientation = np.array(first.ImageOrientationPatient, np.float64)
+    positions = np.array([source.ImagePositionPatient for source in volume.sources], np.float64)
+    normal = np.cross(orientation[:3], orientation[3:])
+    apart_mm = np.abs(np.diff(positions @ normal))
     return Slices(
-        np.array([source.ImagePositionPatient for source in volume.sources], np.float64),
+        positions,
         orientation[3:] * row_mm,
         orientation[:3] * column_mm,
         int(first.Rows),
         int(first.Columns),
         {str(source.SOPInstanceUID): index for index, source in enumerate(volume.sources)},
+        normal,
+        float(min([row_mm, column_mm, *apart_mm])),
     )
 
 
-def misplaced(ds: Dataset, slices: Slices) -> Iterator[str]:
-    """A sentence for each way in which the frames aren't on the source's grid."""
+def slice_indices(ds: Dataset, slices: Slices) -> list[int]:
+    """For each frame the slice whose position is nearest to the frame's own. Raises AttributeError if a frame has no position."""
+    at = np.array([_position(ds, groups) for groups in ds.PerFrameFunctionalGroupsSequence]) @ slices.normal
+    return [int(nearest) for nearest in np.abs(at[:, np.newaxis] - slices.positions @ slices.normal).argmin(axis=1)]
+
+
+def misplaced(ds: Dataset, slices: Slices, indices: Sequence[int]) -> Iterator[str]:
+    """A sentence for each way in which the frames aren't on the source's grid; indices: of slice_indices()."""
     if (ds.Rows, ds.Columns) != (slices.rows, slices.columns):
         yield f"frames have {ds.Rows} x {ds.Columns} pixels, the source's slices {slices.rows} x {slices.columns}"
-    if int(ds.NumberOfFrames) != len(ds.PerFrameFunctionalGroupsSequence):
-        yield f"NumberOfFrames is {ds.NumberOfFrames}, and {len(ds.PerFrameFunctionalGroupsSequence)} frames are described"
-    for number, groups in enumerate(ds.PerFrameFunctionalGroupsSequence, 1):
-        fault = _misplacement(ds, groups, slices)
+    if int(ds.NumberOfFrames) != len(indices):
+        yield f"NumberOfFrames is {ds.NumberOfFrames}, and {len(indices)} frames are described"
+    for number, (groups, index) in enumerate(zip(ds.PerFrameFunctionalGroupsSequence, indices, strict=True), 1):
+        fault = _misoriented(ds, groups, slices) or _off_its_slice(ds, groups, slices, index)
         if fault:
             yield f"frame {number} {fault}"
             return
-
-
-def slice_index(ds: Dataset, groups: Dataset, slices: Slices) -> int:
-    """The slice whose position is nearest to a frame's."""
-    return int(np.argmin(np.abs((slices.positions - _position(ds, groups)) @ slices.normal)))
 
 
 def functional_group(ds: Dataset, groups: Dataset, keyword: str) -> Dataset | None:
@@ -102,11 +99,11 @@ def frame_values(stored: NDArray[np.uint8], shape: tuple[int, int], number: int,
     return np.ascontiguousarray(stored[number * size : (number + 1) * size]).view(dtype).reshape(shape)
 
 
-def _misplacement(ds: Dataset, groups: Dataset, slices: Slices) -> str:
+def _misoriented(ds: Dataset, groups: Dataset, slices: Slices) -> str:
     measures = functional_group(ds, groups, "PixelMeasuresSequence")
     orientation = functional_group(ds, groups, "PlaneOrientationSequence")
-    if measures is None or orientation is None or functional_group(ds, groups, "PlanePositionSequence") is None:
-        return "has no position, orientation or pixel spacing"
+    if measures is None or orientation is None:
+        return "has no orientation or no pixel spacing"
     row_mm, column_mm = (float(value) for value in measures.PixelSpacing)
     direction = np.array(orientation.ImageOrientationPatient, np.float64)
     for step, expected, count in (
@@ -115,10 +112,13 @@ def _misplacement(ds: Dataset, groups: Dataset, slices: Slices) -> str:
     ):
         if np.linalg.norm(step - expected) * count > OFF_BY * np.linalg.norm(expected):  # at the far edge
             return "isn't oriented and spaced as the source's slices"
-    index = slice_index(ds, groups, slices)
-    off = _position(ds, groups) - slices.positions[index]
-    if np.linalg.norm(off) > OFF_BY * slices.finest_mm:
-        return f"lies {np.linalg.norm(off):.2f} mm off the nearest slice of the source"
+    return ""
+
+
+def _off_its_slice(ds: Dataset, groups: Dataset, slices: Slices, index: int) -> str:
+    off_mm = float(np.linalg.norm(_position(ds, groups) - slices.positions[index]))
+    if off_mm > OFF_BY * slices.finest_mm:
+        return f"lies {off_mm:.2f} mm off the nearest slice of the source"
     named = _named_source(groups)
     if named and slices.index_of.get(named, index) != index:
         return f"lies at slice {index}, but names the image of slice {slices.index_of[named]} as its source"
@@ -127,7 +127,8 @@ def _misplacement(ds: Dataset, groups: Dataset, slices: Slices) -> str:
 
 def _position(ds: Dataset, groups: Dataset) -> NDArray[np.float64]:
     plane = functional_group(ds, groups, "PlanePositionSequence")
-    assert plane is not None
+    if plane is None:
+        raise AttributeError("a frame has no PlanePositionSequence")
     return np.array(plane.ImagePositionPatient, np.float64)
 
 

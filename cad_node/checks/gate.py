@@ -3,6 +3,7 @@
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from pydicom import dcmread, uid
@@ -14,7 +15,7 @@ from cad_node.checks.encoding import malformed_values
 from cad_node.checks.frames import Slices, slices_of
 from cad_node.checks.heat_map import wrong_heat
 from cad_node.checks.iod import LABEL_MAP_SEGMENTATION, missing_attributes
-from cad_node.checks.references import dangling, of_another_study, referenced, unevidenced
+from cad_node.checks.references import Reference, dangling, of_another_study, referenced, unevidenced
 from cad_node.checks.segments import wrong_segments
 from cad_node.checks.templates import broken_template
 from cad_node.checks.validator import validated
@@ -56,10 +57,9 @@ def faults(objects: Sequence[WrittenObject], origin: Origin, validator: str | No
 
     def every_check(ds: FileDataset, one: WrittenObject) -> Iterator[str]:
         yield from _form(ds, one, origin.volume.sources[0], sources, validator)
-        yield from dangling(referenced(ds), known)
         yield from _content(ds, slices, origin.findings)
 
-    checked = [_checked(one, every_check) for one in objects]
+    checked = [_checked(one, every_check, known) for one in objects]
     return _with_those_that_refer(objects, checked)
 
 
@@ -68,7 +68,7 @@ def report_fault(report: WrittenObject, source: Dataset, validator: str | None =
 
     source: the header of any image of the study.
     """
-    return _checked(report, lambda ds, one: _form(ds, one, source, {}, validator)).fault
+    return _checked(report, lambda ds, one: _form(ds, one, source, {}, validator), None).fault
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,20 +77,24 @@ class _Checked:
     refers_to: frozenset[str]  # SOP Instance UIDs
 
 
-def _checked(one: WrittenObject, checks: Callable[[FileDataset, WrittenObject], Iterator[str]]) -> _Checked:
-    """Read the file and check it; what hinders a check is a fault of the object, never of its job."""
-    found: dict[str, None] = {}
-    refers_to: frozenset[str] = frozenset()
+def _checked(
+    one: WrittenObject, checks: Callable[[FileDataset, WrittenObject], Iterator[str]], known: Mapping[str, str] | None
+) -> _Checked:
+    """Read the file and check it; what hinders a check is a fault of the object, never of its job.
+
+    known: what it may refer to, SOP Instance UID -> SOP Class UID; None: anything.
+    """
+    found: list[str] = []
+    references: frozenset[Reference] = frozenset()
     try:
         ds = dcmread(one.path, defer_size=LEFT_IN_THE_FILE)
-        for fault in checks(ds, one):
-            found[fault] = None
-            if len(found) > NAMED:
-                break
-        refers_to = frozenset(reference.sop_instance_uid for reference in referenced(ds))
+        found.extend(islice(checks(ds, one), NAMED + 1))
+        references = referenced(ds)
+        found.extend(islice(dangling(references, known), NAMED + 1) if known is not None else ())
     except Exception as exc:  # noqa: BLE001 - see above
-        found[f"it couldn't be checked: {_named(exc)}"] = None
-    return _Checked("; ".join([*found][:NAMED]) + ("; and more" if len(found) > NAMED else ""), refers_to)
+        found.append(f"it couldn't be checked: {_named(exc)}")
+    more = "; and more" if len(found) > NAMED else ""
+    return _Checked("; ".join(found[:NAMED]) + more, frozenset(reference.sop_instance_uid for reference in references))
 
 
 def _form(ds: FileDataset, one: WrittenObject, source: Dataset, sources: Mapping[str, str], validator: str | None) -> Iterator[str]:

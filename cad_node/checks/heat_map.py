@@ -6,18 +6,18 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import FileDataset
 
-from cad_node.checks.frames import Slices, frame_values, functional_group, misplaced, slice_index, stored_bytes
+from cad_node.checks.frames import Slices, frame_values, functional_group, misplaced, slice_indices, stored_bytes
 from cad_node.findings import Findings, Heat
 
 
 def wrong_heat(ds: FileDataset, slices: Slices, findings: Findings) -> Iterator[str]:
     """A sentence for each slice that doesn't show the heat, or shows it elsewhere; where findings overlap, the greater value is right."""
     heats = [finding.heat for finding in findings.findings if finding.heat]
-    yield from misplaced(ds, slices)
+    shown = slice_indices(ds, slices)
+    yield from misplaced(ds, slices, shown)
     first = ds.PerFrameFunctionalGroupsSequence[0]
     if functional_group(ds, first, "RealWorldValueMappingSequence") is None:
         yield "it doesn't say what its values mean: RealWorldValueMappingSequence is missing"
-    shown = [slice_index(ds, groups, slices) for groups in ds.PerFrameFunctionalGroupsSequence]
     needed = {index for heat in heats for index in range(heat.origin[0], heat.origin[0] + len(heat.values))}
     for index in sorted(needed - set(shown)):
         yield f"slice {index} has heat, but no frame"

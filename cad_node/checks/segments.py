@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileDataset
 
-from cad_node.checks.frames import Slices, frame_bits, frame_values, functional_group, misplaced, slice_index, stored_bytes
+from cad_node.checks.frames import Slices, frame_bits, frame_values, functional_group, misplaced, slice_indices, stored_bytes
 from cad_node.findings import Findings, Region, Structure
 
 LABEL_MAP = "LABELMAP"
@@ -15,9 +15,10 @@ LABEL_MAP = "LABELMAP"
 def wrong_segments(ds: FileDataset, slices: Slices, findings: Findings) -> Iterator[str]:
     """A sentence for each segment that doesn't show its finding or organ, or shows it elsewhere."""
     structures = findings.structures
-    yield from misplaced(ds, slices)
+    indices = slice_indices(ds, slices)
+    yield from misplaced(ds, slices, indices)
     yield from _misdescribed(ds, structures)
-    shown = _shown(ds, slices)
+    shown = [*zip(_shown_segments(ds), indices, strict=True)]
     regions = [structure.region for structure in structures]
     if ds.SegmentationType == LABEL_MAP:
         yield from _label_map_faults(ds, shown, regions)
@@ -38,13 +39,11 @@ def _misdescribed(ds: Dataset, structures: Sequence[Structure]) -> Iterator[str]
             yield f"segment {segment.SegmentNumber} has no Tracking ID and UID"
 
 
-def _shown(ds: Dataset, slices: Slices) -> list[tuple[int, int]]:
-    """(segment number, slice index) of each frame; of a label map, segment 0."""
-    shown = []
+def _shown_segments(ds: Dataset) -> Iterator[int]:
+    """The segment that each frame shows; of a label map 0."""
     for groups in ds.PerFrameFunctionalGroupsSequence:
         segment = functional_group(ds, groups, "SegmentIdentificationSequence")
-        shown.append((int(segment.ReferencedSegmentNumber) if segment is not None else 0, slice_index(ds, groups, slices)))
-    return shown
+        yield int(segment.ReferencedSegmentNumber) if segment is not None else 0
 
 
 def _binary_faults(ds: FileDataset, shown: Sequence[tuple[int, int]], regions: Sequence[Region]) -> Iterator[str]:
