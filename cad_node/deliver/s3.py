@@ -32,9 +32,9 @@ class S3:
         for path in files:
             try:
                 outcome = trouble or self._send(path)
-            except PacsUnreachable as exc:
-                outcome = trouble = Outcome(False, exc.retryable, str(exc))
-                self._client = _client(self._to)  # for the next time: credentials in files may have been replaced
+            except (PacsUnreachable, SettingsError) as exc:
+                outcome = trouble = Outcome(False, True, str(exc))
+                self._client = None  # the next one reads credentials anew, which may have been replaced
             yield outcome
 
     def _send(self, path: Path) -> Outcome:
@@ -53,6 +53,7 @@ class S3:
 
         md5 = base64.b64encode(hashlib.file_digest(content, _md5).digest()).decode()
         content.seek(0)
+        self._client = self._client or _client(self._to)
         try:
             answer = self._client.put_object(
                 Bucket=self._to.bucket, Key=key, Body=content, ContentMD5=md5, ContentType="application/dicom", **self._more
