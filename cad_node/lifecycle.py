@@ -58,6 +58,7 @@ STUDY_MOVES: Mapping[tuple[StudyState, str], StudyState] = {
     (StudyState.STARTED, "start"): StudyState.STARTED,
     (StudyState.STARTED, "settle"): StudyState.COMPLETE,
     (StudyState.COMPLETE, "instance"): StudyState.RECEIVING,  # a late image: the next revision
+    (StudyState.COMPLETE, "analyse"): StudyState.COMPLETE,  # an admin asks for it once more: the next revision, of the same images
 }
 
 # PS3.4 F.7.2.2: what has ended is never updated again.

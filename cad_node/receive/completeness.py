@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from cad_node.log import get_logger
 from cad_node.manifest import Choice, Manifest
-from cad_node.receive.evidence import News, StudyCounts, Verdict, judge, news
+from cad_node.receive.evidence import ASKED, News, StudyCounts, Verdict, judge, news
 from cad_node.settings import Completeness
 from cad_node.store.studies import Evidence, NewJob, Studies
 from cad_node.study import Series, Study
@@ -64,6 +64,19 @@ def settle_complete_studies(
         except Exception:  # a loop over studies: this one is tried again with the next call, and hinders no other
             log.exception("study.not_settled", study=uid)
     return settled
+
+
+def analyse_again(
+    studies: Studies, study_instance_uid: str, manifests: Sequence[Manifest], now: datetime, *, tell_refusals: bool = False
+) -> tuple[int, ...]:
+    """Run models on a complete study once more, as its next revision; the numbers of their jobs.
+
+    tell_refusals: as above. Raises UnknownRow, Removed, StillArriving.
+    """
+    study, making = studies.load(study_instance_uid), Making(manifests, 0, tell_refusals)
+    asked = Verdict(whole={}, still=(), awaited={}, settled=ASKED)
+    jobs = [_job(manifest, manifest.choose(study), making, asked) for manifest in manifests]
+    return studies.analyse(study_instance_uid, study.revision, jobs, now)
 
 
 def _proceed(  # noqa: PLR0917 - one value of each type

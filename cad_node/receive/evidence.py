@@ -27,6 +27,7 @@ MPPS_COMPLETED = "MPPS completed"
 INSTANCE_COUNT = "instance count"
 ASSOCIATION_END = "association end"
 QUIET = "quiet"
+ASKED = "asked for"  # by an admin: no evidence of its own, the study was complete before
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,14 +31,27 @@ def add_jobs(session: Session, study: StudyRow, jobs: Sequence[NewJob], now: dat
             model = f"{job.model_name}/{job.model_version}"
             log.info("job.left_out", study=study.study_instance_uid, revision=study.revision, model=model, same_as=earlier)
             continue
-        session.add(_job_row(study, job, now))
-        if job.refusal_code is None:
-            _supersede(session, study, job, now)
+        _add_job(session, study, job, now)
+
+
+def repeat_jobs(session: Session, study: StudyRow, jobs: Sequence[NewJob], now: datetime) -> list[int]:
+    """Make these jobs of a study's present revision though they repeat earlier ones; their numbers. The study's row is locked."""
+    rows = [_add_job(session, study, job, now) for job in jobs]
+    session.flush()  # numbers them
+    return [row.id for row in rows]
 
 
 def begun(session: Session, study: StudyRow, job: NewJob) -> bool:
     """Whether the model has had a job on the same images, or has one on this revision, in whatever state it is."""
     return _first(session, study, job, *_on_the_same_images(job)) is not None
+
+
+def _add_job(session: Session, study: StudyRow, job: NewJob, now: datetime) -> JobRow:
+    row = _job_row(study, job, now)
+    session.add(row)
+    if job.refusal_code is None:
+        _supersede(session, study, job, now)
+    return row
 
 
 def _same_work(session: Session, study: StudyRow, job: NewJob) -> int | None:

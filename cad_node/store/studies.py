@@ -10,21 +10,27 @@ from typing import Any
 from sqlalchemy import ColumnElement, func, select, update
 from sqlalchemy.orm import Session
 
-from cad_node.errors import CadNodeError, UnknownRow
+from cad_node.errors import CadNodeError, Removed, UnknownRow
 from cad_node.lifecycle import STUDY_MOVES, move
 from cad_node.store.arrivals import add_arrivals, lock_study
 from cad_node.store.database import Database
 from cad_node.store.evidence import evidence_of_unsettled
-from cad_node.store.settlement import add_jobs, begun
+from cad_node.store.settlement import add_jobs, begun, repeat_jobs
 from cad_node.store.study_values import Evidence, Indexed, NewJob, ReceivedInstance, StudySummary
 from cad_node.store.tables import ConflictRow, InstanceRow, ResultRow, SeriesRow, StudyRow
 from cad_node.study import Instance, Series, Study
 
-__all__ = ["Evidence", "Indexed", "NewJob", "ReceivedInstance", "Studies", "StudySummary", "UidTaken"]
+__all__ = ["Evidence", "Indexed", "NewJob", "ReceivedInstance", "StillArriving", "Studies", "StudySummary", "UidTaken"]
 
 
 class UidTaken(CadNodeError):
     """Another content has this SOP Instance UID, in whatever study; the new file is kept and flagged, but isn't part of its study."""
+
+
+class StillArriving(CadNodeError):
+    """The study isn't whole yet."""
+
+    retryable = True
 
 
 class Studies:
@@ -111,6 +117,23 @@ class Studies:
             study.settled_at = now
             add_jobs(session, study, jobs, now)
             return True
+
+    def analyse(self, study_instance_uid: str, revision: int, jobs: Sequence[NewJob], now: datetime) -> tuple[int, ...]:
+        """Begin the study's next revision without a new image, and make these jobs of it, whatever was made of its images before.
+
+        revision: that `jobs` were chosen from. Returns the jobs' numbers. Raises UnknownRow, Removed, StillArriving.
+        """
+        with self._database.transaction() as session:
+            study = _locked_study(session, study_instance_uid)
+            if study.removed_at:
+                raise Removed(f"the images of study {study_instance_uid} were removed on {study.removed_at:%Y-%m-%d}; send it again")
+            if not study.revision:
+                raise UnknownRow(f"study {study_instance_uid} holds no image to analyse")
+            if study.revision != revision or (study.state, "analyse") not in STUDY_MOVES:
+                raise StillArriving(f"study {study_instance_uid} is {study.state}; wait until it is complete: its models run by themselves")
+            study.state = move(STUDY_MOVES, study.state, "analyse")
+            study.revision += 1
+            return tuple(repeat_jobs(session, study, jobs, now))
 
     def list(self, limit: int = 100) -> list[StudySummary]:
         """The newest studies first."""

@@ -14,7 +14,7 @@ VERBS = {
     *("serve", "scp", "worker", "sender", "demo", "send", "echo", "fetch", "train", "evaluate", "export", "report"),
     *(f"jobs {verb}" for verb in ("list", "show", "retry", "cancel", "priority", "watch")),
     *("deliveries list", "deliveries retry"),
-    *("studies list", "models list", "models verify", "db upgrade", "config check"),
+    *("studies list", "studies analyse", "models list", "models verify", "db upgrade", "config check"),
     *("audit verify", "audit list", "retention show", "retention run"),
 }
 
