@@ -50,6 +50,7 @@ def main() -> None:
         rates: dict[str, list[float]] = {"empty": [], f"{arguments.rows:,} rows": []}
         for rows, grown in ((0, "empty"), (arguments.rows, f"{arguments.rows:,} rows")):
             _fill(database, rows, files[0])
+            _settle(database)
             for number in track(range(arguments.runs), grown, console=console):
                 rates[grown].append(_rate(url, folder, number))
                 _forget(database, files)
@@ -88,6 +89,14 @@ def _fill(database: Database, rows: int, example: Path) -> None:
         with database.transaction() as session:
             for row, values in _rows(start, min(PER_SERIES * 20, rows - start), header):
                 session.execute(insert(row), values)
+
+
+def _settle(database: Database) -> None:
+    """Write out what the filling left behind: rows that come over years find a server that has long done so."""
+    with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        if database.engine.dialect.name == "postgresql":
+            connection.exec_driver_sql("VACUUM ANALYZE")
+            connection.exec_driver_sql("CHECKPOINT")
 
 
 def _rows(start: int, count: int, header: dict[str, object]) -> Iterator[tuple[type, list[dict[str, object]]]]:
