@@ -18,6 +18,7 @@ from cad_node.output.builder import Builder
 from cad_node.output.cad_sr import build_cad_sr
 from cad_node.output.gsps import build_gsps
 from cad_node.output.kos import build_kos
+from cad_node.output.pmap import build_pmap
 from cad_node.output.rejection import build_rejection
 from cad_node.output.seg import build_seg
 from cad_node.output.sr import build_sr
@@ -37,6 +38,7 @@ BUILDERS: Mapping[str, Builder] = {
     "sr": build_sr,
     "cad_sr": build_cad_sr,
     "gsps": build_gsps,
+    "pmap": build_pmap,
     "kos": build_kos,
     "rejection": build_rejection,
 }

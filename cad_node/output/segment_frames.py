@@ -39,7 +39,7 @@ def lay_out(headers: Sequence[Dataset], pixels: NDArray[Any], findings: Findings
     pixels: what highdicom would take of frames of one pixel. kind: its arguments that tell one object from another.
     """
     ds = Segmentation(
-        source_images=[_one_pixel(header) for header in headers],
+        source_images=[one_pixel(header) for header in headers],
         pixel_array=pixels,
         segment_descriptions=describe_segments(findings, run),
         instance_number=1,
@@ -62,7 +62,7 @@ def slice_indices(ds: Segmentation, headers: Sequence[Dataset]) -> Iterator[int]
         yield slice_of[groups.DerivationImageSequence[0].SourceImageSequence[0].ReferencedSOPInstanceUID]
 
 
-def finish(ds: Segmentation, header: Dataset, name: str, run: Run) -> None:
+def finish(ds: Dataset, header: Dataset, name: str, run: Run) -> None:
     """What is the same for every run of the same job, and what highdicom leaves out."""
     for item in (*ds.DimensionOrganizationSequence, *ds.DimensionIndexSequence):
         item.DimensionOrganizationUID = derive_uid(run, name, "dimensions")
@@ -71,7 +71,7 @@ def finish(ds: Segmentation, header: Dataset, name: str, run: Run) -> None:
     stamp(ds, header, run)
 
 
-def _one_pixel(header: Dataset) -> Dataset:
+def one_pixel(header: Dataset) -> Dataset:
     small = Dataset()
     small.update(header)
     del small.Rows, small.Columns  # the elements themselves are shared with the header

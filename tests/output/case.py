@@ -10,7 +10,7 @@ from pydicom.dataset import Dataset
 from pydicom.sr.coding import Code
 from pydicom.uid import Comprehensive3DSRStorage, EnhancedSRStorage, SegmentationStorage
 
-from cad_node.findings import Axis, Evaluation, Finding, Findings, Measurement, Organ, Region
+from cad_node.findings import Axis, Evaluation, Finding, Findings, Heat, Measurement, Organ, Region
 from cad_node.imaging import concepts
 from cad_node.imaging.volume import Volume
 from cad_node.manifest import Manifest
@@ -20,6 +20,7 @@ from tests.factory import ct_study
 RIGHT_LUNG = Code("3341006", "SCT", "Right lung")
 LEFT_LUNG = Code("44029006", "SCT", "Left lung")
 NODULE = Code("27925004", "SCT", "Nodule")
+EVIDENCE, PER_CM2 = Code("SUSPICION_HEAT", "99CADNODE", "Evidence for suspicion of malignancy"), Code("/cm2", "UCUM", "per square centimetre")
 _IN_UPPER_ZONE = Evaluation(concepts.LOCATION_IN_CHEST, concepts.ZONES[2])
 
 EARLIER = (
@@ -149,7 +150,14 @@ def _nodule(of: Volume, number: int) -> Finding:
         short_axis=_axis(of, centre, (radius, 0.0)),
         volume_mm3=123.456 * number,
         mean_hu=-40.25,
+        heat=_heat(distance.astype(np.float32), radius),
     )
+
+
+def _heat(distance: np.ndarray, radius: float) -> Heat:
+    """Warmest in the middle, against at the corners of its box."""
+    box = crop(distance <= 2 * radius)
+    return Heat(box.origin, 1 - distance[box.slices] / np.float32(2 * radius), EVIDENCE, PER_CM2)
 
 
 def _axis(of: Volume, centre: tuple[int, int, int], half: tuple[float, float]) -> Axis:

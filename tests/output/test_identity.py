@@ -16,6 +16,7 @@ from cad_node.output.cad_sr import build_cad_sr
 from cad_node.output.file import encode
 from cad_node.output.gsps import build_gsps
 from cad_node.output.kos import build_kos
+from cad_node.output.pmap import build_pmap
 from cad_node.output.rejection import build_rejection
 from cad_node.output.seg import build_seg
 from cad_node.output.sr import build_sr
@@ -37,6 +38,7 @@ SERIES = {  # number and what ends the description
     build_sr: (9102, "report"),
     build_cad_sr: (9106, "CAD report"),
     build_gsps: (9107, "marks"),
+    build_pmap: (9109, "heat map"),
     build_a_root: (9105, "results"),
     build_kos: (9110, "of interest"),
     build_a_rejection: (9111, "rejected for quality reasons"),
