@@ -37,7 +37,7 @@ def broken_template(root: Item, sop_class_uid: str) -> Iterator[str]:
         yield from _cad_report(root, CHEST_CAD_REPORT if sop_class_uid.endswith(_CHEST_CAD) else MAMMOGRAPHY_CAD_REPORT)
     elif sop_class_uid.endswith(_KEY_OBJECTS):
         yield from _key_objects(root)
-    elif root.name == (MEASUREMENT_REPORT.value, "DCM") or _template(root) == "1500":
+    elif root.name == (MEASUREMENT_REPORT.value, "DCM") or template_of(root) == "1500":
         yield from _measurement_report(root)
 
 
@@ -51,7 +51,7 @@ def tracking_uid_of(item: Item) -> str:
     return next((str(child.ds.get("UID", "")) for child in item.of(TRACKING_UID)), "")
 
 
-def _template(root: Item) -> str:
+def template_of(root: Item) -> str:
     templates = root.ds.get("ContentTemplateSequence")
     return str(templates[0].get("TemplateIdentifier", "")) if templates else ""
 

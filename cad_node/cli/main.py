@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from cad_node import __version__
-from cad_node.cli import audit, config, deliveries, demo, fetch, jobs, models, network, processes, retention, studies, training
+from cad_node.cli import audit, check, config, deliveries, demo, fetch, jobs, models, network, processes, retention, studies, training
 from cad_node.cli.context import run
 
 app = typer.Typer(
@@ -25,6 +25,7 @@ for panel, part in (
     ("Run the node", processes.app),
     ("Talk to a peer by hand", network.app),
     ("Talk to a peer by hand", fetch.app),
+    ("Check objects", check.app),
     ("Make the models again", training.app),
 ):
     for command in part.registered_commands:

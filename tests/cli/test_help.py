@@ -11,7 +11,7 @@ from cad_node.cli.main import app
 from tests.cli.conftest import CadNode
 
 VERBS = {
-    *("serve", "scp", "worker", "sender", "demo", "send", "echo", "fetch", "train", "evaluate", "export", "report"),
+    *("serve", "scp", "worker", "sender", "demo", "send", "echo", "fetch", "train", "evaluate", "export", "report", "check-air"),
     *(f"jobs {verb}" for verb in ("list", "show", "retry", "cancel", "priority", "watch")),
     *("deliveries list", "deliveries retry"),
     *("studies list", "studies analyse", "models list", "models verify", "db upgrade", "config check"),
