@@ -4,7 +4,8 @@ import random
 import threading
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,14 @@ import pytest
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 
+from cad_node.findings import Findings
+from cad_node.imaging.volume import Volume
 from cad_node.inference.model import OWN, Model
 from cad_node.inference.network import load_network
 from cad_node.lifecycle import DeliveryState, JobState
 from cad_node.manifest import PartFolder, read_model, read_part
 from cad_node.objects import Profile
+from cad_node.output.builder import Builder, Run
 from cad_node.output.kos import build_kos
 from cad_node.output.rejection import build_rejection
 from cad_node.output.seg import build_seg
@@ -62,6 +66,9 @@ class Node:
         self.datasets = ct_study(slices=SLICES, voxels=np.full((SLICES, 61, 67), -850, np.int16))
         self.files = save_study(self.datasets, folder / "images")
         self.study_uid = str(self.datasets[0].StudyInstanceUID)
+
+    def with_builders(self, **builders: Builder) -> None:
+        self.worker = replace(self.worker, builders={**self.worker.builders, **builders})
 
     def receive(self, which: slice) -> None:
         for ds, file in zip(self.datasets[which], self.files[which], strict=True):
@@ -175,3 +182,28 @@ def test_a_third_run_takes_the_place_of_the_second_alone_and_rejects_no_rejectio
 
     assert referred_to(third["sr"].PredecessorDocumentsSequence) == {second["sr"].SOPInstanceUID}
     assert named_by(third["rejection"]) == {ds.SOPInstanceUID for name, ds in second.items() if name != "rejection"}
+
+
+def test_results_of_which_one_is_held_back_reject_nothing_until_the_next_run(node: Node):
+    node.receive(slice(SLICES - 1))
+    first = node.done(node.settle())
+    node.with_builders(kos=of_another_patient)
+    second = node.done(node.late_image())
+    node.with_builders(kos=build_kos)
+    waiting = {one.state for one in node.worker.jobs.show(first.summary.id).deliveries}
+
+    third = objects(node.done(node.asked_again()))
+
+    faults = {result.builder: result.fault for result in second.results}
+    assert "PatientID isn't the source's" in faults["kos"]
+    assert "kos, tree is held back" in faults["rejection"]
+    assert (faults["seg"], faults["sr"], waiting) == ("", "", {DeliveryState.PENDING})
+    made = {result.sop_instance_uid for job in (first, second) for result in job.results if not result.fault}
+    assert named_by(third["rejection"]) == made
+    assert {one.state for one in node.worker.jobs.show(first.summary.id).deliveries} == {DeliveryState.CANCELLED}
+
+
+def of_another_patient(volume: Volume, findings: Findings, run: Run) -> Sequence[Dataset]:
+    (ds,) = build_kos(volume, findings, run)
+    ds.PatientID = "somebody else"
+    return [ds]

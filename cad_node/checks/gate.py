@@ -60,7 +60,7 @@ def faults(objects: Sequence[WrittenObject], origin: Origin, validator: str | No
         yield from _content(ds, slices, origin.findings)
 
     checked = [_checked(one, every_check, known) for one in objects]
-    return _with_those_that_refer(objects, checked)
+    return _without_a_gap(objects, _with_those_that_refer(objects, checked))
 
 
 def report_fault(report: WrittenObject, source: Dataset, validator: str | None = None) -> str:
@@ -136,6 +136,13 @@ def _with_those_that_refer(objects: Sequence[WrittenObject], checked: Sequence[_
                 found[index] = f"it refers to {', '.join(held)}, held back as well"
                 grows = True
     return tuple(found)
+
+
+def _without_a_gap(objects: Sequence[WrittenObject], found: Sequence[str]) -> tuple[str, ...]:
+    """Reject nothing unless all that takes its place goes: the earlier results are better than none."""
+    held = ", ".join(sorted({one.name for one, fault in zip(objects, found, strict=True) if fault}))
+    gap = f"it rejects earlier results, but of those that take their place {held} is held back" if held else ""
+    return tuple(fault or (gap if one.name == "rejection" else "") for one, fault in zip(objects, found, strict=True))
 
 
 def _named(error: Exception) -> str:

@@ -83,13 +83,14 @@ class Jobs:
     ) -> None:
         """Done: its results, and a delivery of each to each destination that wants it, in one transaction. Raises LeaseLost.
 
-        What its predecessor was still to deliver is cancelled.
+        Deliveries that still wait of the results whose place these take are cancelled, unless any of these is held back.
         remarks: what a reader of the results should know; shown as the job's reason.
         """
         with self._database.transaction() as session:
             _leave(session, job, "finish", now, finished_at=now, reason_code="", reason=remarks, timings_s=dict(timings_s or {}))
             add_results(session, job, results, profiles, now)
-            cancel_superseded(session, job, now)
+            if not any(result.fault for result in results):
+                cancel_superseded(session, job, now)
 
     def refuse(  # noqa: PLR0917 - as finish, and why
         self,

@@ -1,6 +1,7 @@
 """The run whose place a job takes: the last that ended with results, of an earlier revision of the study and by the same model.
 
-The chain has one link at a time: what that run had taken the place of, it has rejected itself.
+What that run had taken the place of, it has rejected itself. A run of which anything is held back takes nobody's place yet:
+what it would have rejected stays, and falls to the next.
 """
 
 from datetime import datetime
@@ -18,30 +19,39 @@ _NEVER_SUPERSEDED = frozenset({"rejection", "refusal"})  # what they say stays t
 
 
 def superseded_results(session: Session, job: ClaimedJob) -> tuple[NewResult, ...]:
-    """What the job's predecessor made and passed the checks, in the order in which it was made; sent or not."""
-    predecessor = _predecessor(session, job)
-    results = results_of(session, predecessor) if predecessor else ()
-    return tuple(result for result in results if not result.fault and result.builder not in _NEVER_SUPERSEDED)
+    """What those runs made and passed the checks, the latest run's first; sent or not."""
+    made = [result for earlier in _predecessors(session, job) for result in results_of(session, earlier.id)]
+    return tuple(result for result in made if not result.fault and result.builder not in _NEVER_SUPERSEDED)
 
 
 def cancel_superseded(session: Session, job: ClaimedJob, now: datetime) -> None:
-    """Cancel what waits of the predecessor's deliveries: the job's own results go instead.
+    """Cancel what waits of those runs' deliveries: the job's own results go instead.
 
     What is being sent arrives, and is rejected with the rest.
     """
-    predecessor = _predecessor(session, job)
-    if predecessor is None:
-        return
     states = waiting, cancelled = DeliveryState.PENDING, move(DELIVERY_MOVES, DeliveryState.PENDING, "cancel")
     reason = f"superseded by job {job.id}"
-    superseded = select(ResultRow.id).where(ResultRow.job_id == predecessor, ResultRow.builder.not_in(_NEVER_SUPERSEDED))
+    predecessors = [earlier.id for earlier in _predecessors(session, job)]
+    superseded = select(ResultRow.id).where(ResultRow.job_id.in_(predecessors), ResultRow.builder.not_in(_NEVER_SUPERSEDED))
     due = select(DeliveryRow).where(DeliveryRow.result_id.in_(superseded), DeliveryRow.state == waiting)
     for row in session.scalars(due.order_by(DeliveryRow.id).with_for_update()).all():
         row.state, row.reason = cancelled, reason
         record(session, row.job_id, "cancel", states, actor=SUPERVISOR, now=now, delivery_id=row.id, detail=reason)
 
 
-def _predecessor(session: Session, job: ClaimedJob) -> int | None:
+def _predecessors(session: Session, job: ClaimedJob) -> list[JobRow]:
+    """The run before, and those before it as long as the rejection by which one took the other's place was held back."""
+    found: list[JobRow] = []
+    current: ClaimedJob | JobRow = job
+    while earlier := _predecessor(session, current):
+        found.append(earlier)
+        current = earlier
+        if not any(result.builder == "rejection" and result.fault for result in results_of(session, earlier.id)):
+            break
+    return found
+
+
+def _predecessor(session: Session, job: ClaimedJob | JobRow) -> JobRow | None:
     """Of any version; but not of one that runs beside the job's on its very revision, for that supersedes its own."""
     beside = aliased(JobRow)
     of_model = JobRow.study_instance_uid == job.study_instance_uid, JobRow.model_name == job.model_name
@@ -55,7 +65,7 @@ def _predecessor(session: Session, job: ClaimedJob) -> int | None:
     _, done = arc(JOB_MOVES, "finish")
     own_version = JobRow.model_version == job.model_version
     latest = (
-        select(JobRow.id)
+        select(JobRow)
         .where(*of_model, JobRow.revision < job.revision, JobRow.state == done, ~runs_beside)
         .order_by(JobRow.revision.desc(), own_version.desc(), JobRow.id.desc())
         .limit(1)
