@@ -16,7 +16,7 @@ from cad_node.imaging.volume import Volume
 from cad_node.output.builder import Run, derive_uid
 from cad_node.output.equipment import REVIEW_REMARK, general_equipment, series_description
 from cad_node.output.headers import reference_headers
-from cad_node.output.segment_frames import finish, one_pixel
+from cad_node.output.segment_frames import finish, one_pixel, slice_indices
 
 SERIES_NUMBER = 9109  # of every Parametric Map
 MOST_BYTES = 400 * 2**20  # of pixels, up to which every slice of the source has its frame: 400 slices of 512 x 512
@@ -42,9 +42,9 @@ def build_pmap(volume: Volume, findings: Findings, run: Run) -> Sequence[Dataset
     ds = _lay_out([headers[index] for index in shown], headers[0], heats, run)
     empty = bytes(ds.Rows * ds.Columns * VALUE_BYTES)
     ds.FloatPixelData = b"".join(planes[index].tobytes() if index in planes else empty for index in shown)
+    _put_in_order(ds, headers)
     finish(ds, headers[0], "pmap", run)
-    if "BodyPartExamined" not in ds and run.manifest.accepts.body_part:
-        ds.BodyPartExamined = run.manifest.accepts.body_part[0]  # or else Laterality is wanted, PS3.3 C.7.3.1
+    ds.Laterality = None  # of a body part that may be a paired one: not known, PS3.3 C.7.3.1
     return [ds]
 
 
@@ -99,9 +99,23 @@ def _lay_out(headers: Sequence[Dataset], first: Dataset, heats: Sequence[Heat], 
     return ds
 
 
+def _put_in_order(ds: ParametricMap, headers: Sequence[Dataset]) -> None:
+    """The frames as the volume's slices go; highdicom has them along the patient's axes."""
+    frames = [
+        frame
+        for _, frame in sorted(zip(slice_indices(ds, headers), ds.PerFrameFunctionalGroupsSequence, strict=True), key=lambda pair: pair[0])
+    ]
+    for number, frame in enumerate(frames, 1):
+        frame.FrameContentSequence[0].DimensionIndexValues = [number]
+    ds.PerFrameFunctionalGroupsSequence = frames
+
+
 def _mapping(heats: Sequence[Heat]) -> RealWorldValueMapping:
     """What a value means: stored values are the real world's, PS3.3 C.7.6.16.2.11."""
-    ((meaning, unit),) = {(heat.meaning, heat.unit) for heat in heats}
+    quantities = {(heat.meaning, heat.unit) for heat in heats}
+    if len(quantities) > 1:
+        raise ValueError(f"the findings' heats are of {len(quantities)} quantities; give all findings of a run the heat of one score")
+    ((meaning, unit),) = quantities
     mapping = RealWorldValueMapping(
         lut_label=meaning.value,
         lut_explanation=f"{meaning.meaning}, as logit"[:64],

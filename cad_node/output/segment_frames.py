@@ -55,7 +55,7 @@ def lay_out(headers: Sequence[Dataset], pixels: NDArray[Any], findings: Findings
     return ds
 
 
-def slice_indices(ds: Segmentation, headers: Sequence[Dataset]) -> Iterator[int]:
+def slice_indices(ds: Dataset, headers: Sequence[Dataset]) -> Iterator[int]:
     """Which slice of the source each frame shows, in the frames' order."""
     slice_of = {header.SOPInstanceUID: index for index, header in enumerate(headers)}
     for groups in ds.PerFrameFunctionalGroupsSequence:

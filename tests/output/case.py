@@ -20,7 +20,8 @@ from tests.factory import ct_study
 RIGHT_LUNG = Code("3341006", "SCT", "Right lung")
 LEFT_LUNG = Code("44029006", "SCT", "Left lung")
 NODULE = Code("27925004", "SCT", "Nodule")
-EVIDENCE, PER_CM2 = Code("SUSPICION_HEAT", "99CADNODE", "Evidence for suspicion of malignancy"), Code("/cm2", "UCUM", "per square centimetre")
+EVIDENCE = Code("SUSPICION_HEAT", "99CADNODE", "Evidence for suspicion of malignancy")
+PER_CM2 = Code("/cm2", "UCUM", "per square centimetre")
 _IN_UPPER_ZONE = Evaluation(concepts.LOCATION_IN_CHEST, concepts.ZONES[2])
 
 EARLIER = (
