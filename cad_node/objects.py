@@ -46,9 +46,13 @@ class Profile:
     def wants(self, name: str, edition: str) -> bool:
         return name in self.objects and edition == self.edition(name)
 
-    def substitute(self, name: str) -> str | None:
-        """What goes instead of an object whose SOP class isn't taken, or goes anyway; None: nothing shows about the same."""
-        return _SUBSTITUTES.get(name)
+    def substitutes(self, name: str) -> tuple[str, ...]:
+        """What shows about the same as an object whose SOP class isn't taken, the best first; it may be among its objects anyway."""
+        chain: list[str] = []
+        while instead := _SUBSTITUTES.get(name):
+            chain.append(instead)
+            name = instead
+        return tuple(chain)
 
     def to_build(self) -> tuple[str, ...]:
         """The objects it gets, and those that may have to go instead."""

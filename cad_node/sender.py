@@ -115,13 +115,12 @@ class Sender:
             wait_s = self._wait_s(claim, outcome)
             self.deliveries.back_off(claim, outcome.reason, now + timedelta(seconds=wait_s), now)
             log.warning("delivery.backs_off", wait_s=round(wait_s), **event)
-        elif outcome.unsupported and (instead := self._substitute(destination, claim)):
+        elif outcome.unsupported:
             reason = f"{destination} takes no {UID(claim.sop_class_uid).name} ({outcome.reason})"
-            replaced = self.deliveries.replace(claim, instead, reason, now)
-            log.warning("delivery.replaced" if replaced else "delivery.failed", instead=instead.builder, **event)
+            instead = self.deliveries.replace(claim, self._substitutes(destination, claim), reason, now)
+            log.warning("delivery.replaced" if instead else "delivery.failed", instead=instead, **event)
         else:
-            reason = f"{outcome.reason}; nothing shows about the same instead" if outcome.unsupported else outcome.reason
-            self.deliveries.fail(claim, reason, now)
+            self.deliveries.fail(claim, outcome.reason, now)
             log.error("delivery.failed", **event)
 
     def _wait_s(self, claim: ClaimedDelivery, outcome: Outcome) -> float:
@@ -130,10 +129,9 @@ class Sender:
         wait_s = backoff_s(claim.attempt, self.settings.sender.backoff_first_s, longest_s, self.rng)
         return max(wait_s, min(outcome.wait_s, longest_s))
 
-    def _substitute(self, destination: str, claim: ClaimedDelivery) -> Substitute | None:
+    def _substitutes(self, destination: str, claim: ClaimedDelivery) -> list[Substitute]:
         to = self.settings.destinations.get(destination)
-        instead = to.profile.substitute(claim.builder) if to else None
-        return Substitute(instead, to.profile.edition(instead)) if to and instead else None
+        return [Substitute(name, to.profile.edition(name)) for name in to.profile.substitutes(claim.builder)] if to else []
 
     def _is_to_be_confirmed(self, destination: str) -> bool:
         to = self.settings.asked_destinations.get(destination)

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session, aliased
 from cad_node.errors import LeaseLost, Removed, UnknownRow
 from cad_node.lifecycle import DELIVERY_MOVES, DeliveryState, move, sources
 from cad_node.store.database import Database
-from cad_node.store.delivery_rows import Substitute, add_substitutes
+from cad_node.store.delivery_rows import Substitute, substitute
 from cad_node.store.events import ADMIN, SUPERVISOR, arc, record
 from cad_node.store.tables import DeliveryRow, JobRow, ResultRow
 
@@ -112,19 +112,19 @@ class Deliveries:
         """The destination will never take it. Raises LeaseLost."""
         self._settle(claim, "fail", now, detail=reason, reason=reason)
 
-    def replace(self, claim: ClaimedDelivery, instead: Substitute, reason: str, now: datetime) -> bool:
-        """The destination takes no such object: another of the job goes instead, or this fails. Returns whether it goes. Raises LeaseLost.
+    def replace(self, claim: ClaimedDelivery, substitutes: Sequence[Substitute], reason: str, now: datetime) -> str:
+        """The destination takes no such object: the first of the substitutes goes that can, or this fails. Raises LeaseLost.
 
-        reason: that, as the beginning of a sentence.
+        reason: that, as the beginning of a sentence. Returns the name of what goes; empty: nothing does.
         """
         job = select(JobRow.id).where(JobRow.id == claim.job_id).with_for_update(key_share=True)  # two may be replaced by the same
         with self._database.transaction() as session:
             session.execute(job)
             refused = session.get_one(DeliveryRow, claim.id)
-            lacking = add_substitutes(session, refused, instead, now, reason=f"instead of {claim.builder}")
-            told = f"{reason}; {lacking or f'{instead.builder} goes instead'}"
-            _settle(session, claim, "fail" if lacking else "replace", now, detail=told, reason=told)
-            return not lacking
+            instead, lacking = substitute(session, refused, substitutes, now, reason=f"instead of {claim.builder}")
+            told = "; ".join([reason, *lacking, f"{instead} goes instead" if instead else "nothing shows about the same instead"])
+            _settle(session, claim, "replace" if instead else "fail", now, detail=told, reason=told)
+            return instead
 
     def lose_expired(self, now: datetime) -> list[int]:
         """Give back what senders hold beyond their leases. Returns the deliveries' ids."""

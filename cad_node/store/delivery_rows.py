@@ -1,5 +1,6 @@
 """Rows of the outbox, made: what a job gives to a destination, and what goes there instead."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -32,16 +33,29 @@ def delivery_row(result: ResultRow, destination: str, now: datetime, reason: str
     )
 
 
-def add_substitutes(session: Session, refused: DeliveryRow, instead: Substitute, now: datetime, *, reason: str) -> str:
-    """Deliver a job's other objects to the same destination, if they aren't already. Returns why none of them goes; empty: they do."""
+def substitute(
+    session: Session, refused: DeliveryRow, substitutes: Sequence[Substitute], now: datetime, *, reason: str
+) -> tuple[str, list[str]]:
+    """Deliver the first of a job's other objects that can go to the same destination.
+
+    Returns its name, or nothing, and why those before it don't go.
+    """
+    lacking: list[str] = []
+    for one in substitutes:
+        states = _states_once_there(session, refused, one, now, reason)
+        if states - _STUCK:
+            return one.builder, lacking
+        lacking.append(f"{one.builder} is {', '.join(sorted(states))}" if states else f"{one.builder} wasn't made")
+    return "", lacking
+
+
+def _states_once_there(session: Session, refused: DeliveryRow, instead: Substitute, now: datetime, reason: str) -> set[DeliveryState]:
+    """Of the substitute's deliveries; those that aren't there yet are added."""
     wanted = (ResultRow.job_id == refused.job_id, ResultRow.builder == instead.builder, ResultRow.edition == instead.edition)
     made = session.scalars(select(ResultRow).where(*wanted).order_by(ResultRow.id)).all()
-    if not made:
-        return f"{instead.builder}, which would go instead, wasn't made"
     ids = [result.id for result in made]
     there = select(DeliveryRow).where(DeliveryRow.destination == refused.destination, DeliveryRow.result_id.in_(ids))
     deliveries = {row.result_id: row for row in session.scalars(there)}
     new = [delivery_row(result, refused.destination, now, reason) for result in made if result.id not in deliveries]
     session.add_all(new)
-    states = {row.state for row in (*deliveries.values(), *new)}
-    return f"{instead.builder}, which would go instead, is {', '.join(sorted(states))}" if states <= _STUCK else ""
+    return {row.state for row in (*deliveries.values(), *new)}
