@@ -3,12 +3,12 @@
 import re
 from copy import copy
 
-from pydicom.charset import python_encoding
+from pydicom.charset import convert_encodings, python_encoding
 from pydicom.config import RAISE
-from pydicom.dataelem import DataElement
+from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
-from pydicom.valuerep import DA, DT, TM, format_number_as_ds, validate_value
+from pydicom.valuerep import DA, DT, TM, PersonName, format_number_as_ds, validate_value
 
 from cad_node.imaging.volume import Volume
 from cad_node.log import get_logger
@@ -56,6 +56,7 @@ def timezone_offset(header: Dataset, run: Run) -> str:
 
 def _sound(source: Dataset) -> Dataset:
     """A shallow copy without the elements whose values can't be read or break their VR; they are logged once, by tag."""
+    _keep_name_as_stored(source)
     header, left_out = Dataset(), []
     for tag in source.keys():  # noqa: SIM118 - iterating over a Dataset itself reads, and raises at, every element
         try:
@@ -67,6 +68,14 @@ def _sound(source: Dataset) -> Dataset:
     if left_out:
         log.warning("source.elements_left_out", series=str(source.SeriesInstanceUID), tags=left_out)
     return header
+
+
+def _keep_name_as_stored(source: Dataset) -> None:
+    """pydicom forgets a name's bytes once it has decoded them; where they aren't of the stated set, it would write another name."""
+    stored = source.get_item("PatientName")
+    if isinstance(stored, RawDataElement) and stored.value and b"\\" not in stored.value:
+        encodings = convert_encodings(source.get("SpecificCharacterSet"))
+        source.PatientName = PersonName(stored.value.rstrip(b" \0"), encodings)
 
 
 def _check(element: DataElement) -> None:
