@@ -17,8 +17,7 @@ PLACE = (5.3, 16.6, 32.2)  # of the body's centre on the grid: not in its middle
 CENTRE_LPS_MM = np.array([-61.5, 37.25, -412.75])
 BALLS = (((0.0, 0.0, 0.0), 7.0), ((7.0, -5.0, 4.0), 4.0))  # offset LPS mm, radius: no mirror image of itself
 
-SUPINE, PRONE, FEET_FIRST, FEET_FIRST_PRONE = (1, 0, 0, 0, 1, 0), (-1, 0, 0, 0, -1, 0), (-1, 0, 0, 0, 1, 0), (1, 0, 0, 0, -1, 0)
-ON_THE_SIDE = (0, 1, 0, -1, 0, 0)
+SUPINE, PRONE, FEET_FIRST, ON_THE_SIDE = (1, 0, 0, 0, 1, 0), (-1, 0, 0, 0, -1, 0), (-1, 0, 0, 0, 1, 0), (0, 1, 0, -1, 0, 0)
 
 Points = np.ndarray  # (N, 3) LPS mm
 
