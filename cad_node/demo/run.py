@@ -143,11 +143,11 @@ def _undelivered(jobs: Sequence[JobDetail]) -> list[str]:
 
 
 def _missing(jobs: Sequence[JobDetail], objects: Sequence[Path]) -> list[str]:
-    """Results that the archive doesn't hold."""
+    """Results that were to go to the archive and that it doesn't hold."""
     arrived = {path.stem.partition("-")[2] for path in objects}
     return [
-        f"{result.sop_instance_uid} isn't in the archive"
+        f"{delivery.sop_instance_uid} isn't in the archive"
         for job in jobs
-        for result in job.results
-        if result.sop_instance_uid not in arrived
+        for delivery in job.deliveries
+        if delivery.sop_instance_uid not in arrived
     ]
