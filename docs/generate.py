@@ -45,35 +45,36 @@ def _node(state: StrEnum) -> str:
 
 
 def settings_tables() -> str:
-    return "\n\n".join(part for name, field in Settings.model_fields.items() for part in _section_parts((name,), field))
+    sections = [part for name, field in Settings.model_fields.items() for part in _section_parts((name,), field)]
+    return "\n\n".join(dict.fromkeys(sections))  # a section that several transports have is told once
 
 
 def _section_parts(path: tuple[str, ...], held_by: FieldInfo) -> Iterable[str]:
-    """Title, what is said of it, and table of the section at `path`, then those of the sections in it."""
-    model = _section_in(held_by)
-    assert model
+    """Title, what is said of it, and table of the section at `path`, then those of the sections in it; of each where there is a choice."""
     if get_origin(held_by.annotation) is dict:
         path = (*path, "NAME")
-    variable = "CAD_NODE_" + "__".join(path).upper()
-    fields = model.model_fields.items()
-    yield f"## [{'.'.join(path)}]"
-    if held_by.description:
-        yield held_by.description
-    rows = [
-        (f"`{key}`", f"`{variable}__{key.upper()}`", _default(path[0], key, field), field.description or "")
-        for key, field in fields
-        if not _section_in(field)
-    ]
-    yield table(("key", "variable", "default", "meaning"), rows)
-    for key, field in fields:
-        if _section_in(field):
-            yield from _section_parts((*path, key), field)
+    models = _sections_in(held_by.annotation)
+    for model in models:
+        fields = sorted(model.model_fields.items(), key=lambda named: not named[1].is_required())
+        chosen = f', transport = "{get_args(model.model_fields["transport"].annotation)[0]}"' if len(models) > 1 else ""
+        variable = "CAD_NODE_" + "__".join(path).upper()
+        rows = [
+            (f"`{key}`", f"`{variable}__{key.upper()}`", _default(path[0], key, field), field.description or "")
+            for key, field in fields
+            if not _sections_in(field.annotation)
+        ]
+        title = f"## [{'.'.join(path)}]{chosen}"
+        yield "\n\n".join(filter(None, (title, held_by.description, table(("key", "variable", "default", "meaning"), rows))))
+        for key, field in fields:
+            if _sections_in(field.annotation):
+                yield from _section_parts((*path, key), field)
 
 
-def _section_in(field: FieldInfo) -> type[BaseModel] | None:
-    """The section that a key holds, or may hold, or holds by name."""
-    held = [field.annotation, *get_args(field.annotation)]
-    return next((part for part in held if isinstance(part, type) and issubclass(part, BaseModel)), None)
+def _sections_in(annotation: Any) -> list[type[BaseModel]]:
+    """The sections that a key holds, or may hold, or holds by name."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [section for part in get_args(annotation) for section in _sections_in(part)]
 
 
 def _default(section: str, key: str, field: Any) -> str:

@@ -8,6 +8,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pytest
+
 from cad_node.deliver.cstore import CStore
 from cad_node.deliver.transport import Outcome
 from cad_node.lifecycle import DeliveryState
@@ -134,6 +136,17 @@ def test_a_failure_waits_longer_each_time_up_to_the_longest(database, tmp_path):
 
     for wait_s, nominal_s in zip(waits_s, [10, 20, 30, 30], strict=True):
         assert 0.8 * nominal_s <= wait_s <= 1.2 * nominal_s
+
+
+@pytest.mark.parametrize(("asked_s", "nominal_s"), [(25, 25), (3, 10), (1e9, 30)])
+def test_a_destination_that_asks_for_time_gets_it_up_to_the_longest_wait(database, tmp_path, asked_s, nominal_s):
+    queue_deliveries(database, tmp_path, "pacs")
+    busy = replace(LATER, wait_s=asked_s)
+
+    sender(database, {"pacs": Scripted(busy, busy)}).send_due("pacs")
+
+    (wait_s,) = {round((row.run_after - arrivals.NOW).total_seconds(), -1) for row in Deliveries(database).list()}
+    assert wait_s == round(nominal_s, -1)
 
 
 def test_before_its_time_a_delivery_is_not_tried_and_then_it_is(database, tmp_path):

@@ -45,7 +45,7 @@ class _Asked(_Taker):
     url."""
 
 
-class Destination(DicomPeer, _Asked, WebAccess):
+class Destination(WebAccess, _Asked, DicomPeer):
     transport: Literal["dimse"] = "dimse"
     """C-STORE to a PACS. headers, token and oauth2 are for confirm = "qido"."""
     confirm: Literal["none", "commitment", "find", "qido"] = "none"
@@ -77,13 +77,13 @@ class Destination(DicomPeer, _Asked, WebAccess):
         return self.model_copy(update={key: value for key, value in asked.items() if value is not None})
 
 
-class StowDestination(_Asked, WebAccess):
+class StowDestination(WebAccess, _Asked):
     transport: Literal["stow"]
     """STOW-RS to a DICOMweb service."""
     url: WebUrl
     """The service, without /studies: https://pacs.example/dicom-web."""
     tls: PeerTls | None = None
-    """TLS to an https URL; without it, BCP 195 and the system's authorities."""
+    """TLS to this PACS; without it, an association is plain, and https goes by BCP 195 and the system's authorities."""
     timeout_s: Annotated[float, Field(gt=0)] = 120
     """Longest wait for the connection, and for the next bytes on it: what it takes to store a request's objects."""
     max_request_mb: Annotated[float, Field(gt=0)] = 64

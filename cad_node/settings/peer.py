@@ -18,7 +18,7 @@ class DicomPeer(Section):
     calling_ae_title: AETitle | None = None
     """Calling AE title, where it isn't node.ae_title."""
     tls: PeerTls | None = None
-    """TLS to this PACS; without it, the connection is plain."""
+    """TLS to this PACS; without it, an association is plain, and https goes by BCP 195 and the system's authorities."""
 
 
 class Source(DicomPeer):

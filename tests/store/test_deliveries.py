@@ -7,6 +7,7 @@ from cad_node.lifecycle import DeliveryState
 from cad_node.objects import Profile
 from cad_node.store.database import Database
 from cad_node.store.deliveries import ClaimedDelivery, Deliveries
+from cad_node.store.delivery_rows import Substitute
 from cad_node.store.jobs import Jobs
 from cad_node.store.studies import Studies
 from tests.store.arrivals import LEASE_S, NOW, after, claim, index, new_job, queue_jobs, received, results, settle
@@ -15,6 +16,7 @@ SETTLING = {
     "deliver": lambda deliveries, claim: deliveries.deliver(claim, "0x0000 success", NOW),
     "back_off": lambda deliveries, claim: deliveries.back_off(claim, "no association", after(10), NOW),
     "fail": lambda deliveries, claim: deliveries.fail(claim, "0x0122 SOP class not supported", NOW),
+    "replace": lambda deliveries, claim: deliveries.replace(claim, [Substitute("sr", "")], "pacs takes no Segmentation Storage", NOW),
     "release": lambda deliveries, claim: deliveries.release(claim, NOW),
 }
 
