@@ -1,7 +1,7 @@
 """What the sender, and the removal of old files, leave in the audit trail."""
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from tests.test_sender import queue_deliveries
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)  # the rows are other tests' matter
 
-SETTINGS = Settings(destinations={"pacs": {"ae_title": "PACS", "host": "pacs.example.org", "port": 104}})
+PACS = {"ae_title": "PACS", "host": "pacs.example.org", "port": 104}
 
 
 class Answers:
@@ -33,9 +33,10 @@ class Answers:
         yield from self._outcomes[: len(files)]
 
 
-def send(database, trail: Trail, *outcomes: Outcome) -> None:
+def send(database, trail: Trail, *outcomes: Outcome, to: Mapping[str, object] = PACS) -> None:
     transports = {"pacs": Answers(*outcomes)}
-    Sender(SETTINGS, Deliveries(database), transports, lambda: arrivals.NOW, random.Random(1), "sender/1", trail).send_due("pacs")
+    settings = Settings(destinations={"pacs": to})
+    Sender(settings, Deliveries(database), transports, lambda: arrivals.NOW, random.Random(1), "sender/1", trail).send_due("pacs")
 
 
 def test_what_a_destination_took_is_told_once_for_the_study(database, trail: Trail, folder: Path, tmp_path: Path):
@@ -46,6 +47,23 @@ def test_what_a_destination_took_is_told_once_for_the_study(database, trail: Tra
     (row,) = [summary(record) for _, record in records_after(folder)]
     assert (row.event, row.outcome, row.peer, row.peer_host) == ("DICOM Instances Transferred", "success", "PACS", "pacs.example.org")
     assert (row.object_id, row.instances) == ("1.2.1", 2)
+
+
+@pytest.mark.parametrize(
+    ("to", "peer", "host"),
+    [
+        ({"transport": "stow", "url": "https://pacs.example.org/dicom-web"}, "https://pacs.example.org/dicom-web", "pacs.example.org"),
+        ({"transport": "folder", "path": "/share"}, "folder /share", ""),
+        ({"transport": "s3", "bucket": "results", "endpoint_url": "https://s3.example.org"}, "s3://results", "s3.example.org"),
+    ],
+)
+def test_it_is_told_whatever_the_transport(database, trail: Trail, folder: Path, tmp_path: Path, *, to, peer, host):
+    queue_deliveries(database, tmp_path, "pacs")
+
+    send(database, trail, Outcome.success(), Outcome.success(), to=to)
+
+    (row,) = [summary(record) for _, record in records_after(folder)]
+    assert (row.outcome, row.peer, row.peer_host, row.instances) == ("success", peer, host, 2)
 
 
 def test_what_it_did_not_take_is_a_failure_with_its_reason_beside_what_it_took(database, trail: Trail, folder: Path, tmp_path: Path):

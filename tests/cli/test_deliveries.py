@@ -1,9 +1,15 @@
 """deliveries: the outbox as an admin reads and steers it."""
 
+from pathlib import Path
+
 from cad_node.app.start import Store
 from cad_node.lifecycle import DeliveryState
+from cad_node.objects import Profile
+from cad_node.store.delivery_rows import Substitute
 from tests.cli.conftest import CadNode
 from tests.cli.rows import T0, claim_delivery, finish_job
+from tests.replaceable import queue_replaceable
+from tests.store.arrivals import NOW
 
 REFUSED = "0xA900 dataset doesn't match SOP class"
 
@@ -23,6 +29,20 @@ def test_the_list_can_be_of_one_state_and_says_why(cad_node: CadNode, store: Sto
     assert listed.status == 0
     assert REFUSED in " ".join(listed.out.split())
     assert "archive" not in listed.out
+
+
+def test_an_object_that_gave_way_to_another_is_told_with_what_goes_instead(cad_node: CadNode, store: Store, tmp_path: Path):
+    job_id = queue_replaceable(store.database, tmp_path / "results", {"pacs": Profile(("seg",))}, "seg", "gsps")
+    (held,) = store.deliveries.claim("pacs", "host/sender/8", NOW, 60, 1)
+    store.deliveries.replace(held, [Substitute("gsps", "")], "pacs takes no Segmentation Storage", NOW)
+
+    listed = " ".join(cad_node("deliveries", "list").out.split())
+    shown = " ".join(cad_node("jobs", "show", job_id).out.split())
+
+    assert "pacs takes no Segmentation Storage; gsps goes instead" in listed
+    assert "sending → replaced (replace by host/sender/8): pacs takes no Segmentation Storage; gsps goes instead" in shown
+    assert "seg replaced, attempt 1: pacs takes no Segmentation Storage; gsps goes instead" in shown
+    assert "gsps pending, attempt 0: instead of seg" in shown
 
 
 def test_the_list_as_json_has_every_delivery(cad_node: CadNode, store: Store):

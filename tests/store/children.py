@@ -11,6 +11,7 @@ from sqlalchemy import event
 from cad_node.objects import Profile
 from cad_node.store.database import Database
 from cad_node.store.deliveries import Deliveries
+from cad_node.store.delivery_rows import Substitute
 from cad_node.store.files import Spool, sha256_of, write_durably
 from cad_node.store.jobs import Jobs
 from cad_node.store.migrate import upgrade
@@ -48,6 +49,16 @@ def claim_deliveries(url: str, sender: str, start: Barrier, out: Connection) -> 
         assert len(batch) <= 3
         claimed += [held.id for held in batch]
     out.send(claimed)
+    database.dispose()
+
+
+def replace_a_delivery(url: str, sender: str, start: Barrier, out: Connection) -> None:
+    """Claim one delivery, and have a presentation state go instead; reports what goes."""
+    database = Database(url)
+    deliveries = Deliveries(database)
+    (held,) = deliveries.claim("pacs", sender, NOW, LEASE_S, 1)
+    start.wait()
+    out.send(deliveries.replace(held, [Substitute("gsps", "")], "pacs doesn't take it", NOW))
     database.dispose()
 
 

@@ -1,15 +1,17 @@
 """Several processes on one database, and processes that are killed in the middle."""
 
 from itertools import chain
+from pathlib import Path
 
 import pytest
 
-from cad_node.lifecycle import JobState
+from cad_node.lifecycle import DeliveryState, JobState
 from cad_node.objects import Profile
 from cad_node.store.database import Database
 from cad_node.store.deliveries import Deliveries
 from cad_node.store.jobs import Jobs
 from cad_node.store.studies import Studies
+from tests.replaceable import queue_replaceable
 from tests.store import children
 from tests.store.arrivals import NOW, claim, queue_jobs, results
 from tests.store.race import kill_when_it_reports, race
@@ -35,6 +37,17 @@ def test_several_processes_claim_every_delivery_exactly_once(database: Database,
     claimed = race(children.claim_deliveries, database_url, WORKERS)
 
     assert sorted(chain(*claimed)) == sorted(delivery.id for delivery in Deliveries(database).list())
+
+
+def test_objects_that_give_way_to_the_same_one_at_once_send_it_once(database: Database, database_url: str, tmp_path: Path):
+    profiles = {"pacs": Profile(("seg", "rtstruct"))}
+    job_id = queue_replaceable(database, tmp_path, profiles, "seg", "rtstruct", "gsps")
+
+    instead = race(children.replace_a_delivery, database_url, ("one", "two"))
+
+    assert instead == ["gsps", "gsps"]
+    states = [row.state for row in Jobs(database).show(job_id).deliveries]
+    assert states == [DeliveryState.REPLACED, DeliveryState.REPLACED, DeliveryState.PENDING]
 
 
 def test_several_processes_that_index_one_study_make_one_row_of_each_instance(database: Database, database_url: str):
