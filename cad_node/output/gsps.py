@@ -26,6 +26,7 @@ from cad_node.output.builder import Run, derive_uid, tracking_uid
 from cad_node.output.colours import finding_colour
 from cad_node.output.equipment import REVIEW_REMARK, general_equipment, series_description
 from cad_node.output.headers import reference_headers
+from cad_node.output.laterality import state_laterality
 from cad_node.output.marks import Circle, Mark, marks_by_slice
 from cad_node.output.outlines import Points
 from cad_node.output.stamp import stamp
@@ -91,7 +92,7 @@ def _images(headers: Sequence[Dataset], slices: Sequence[int]) -> list[Dataset]:
 
 def _annotation(mark: Mark, header: Dataset, layer: GraphicLayer, run: Run) -> GraphicAnnotation:
     """Drawn on the image that it names, and on no other."""
-    return GraphicAnnotation([header], layer, graphic_objects=_graphics(mark, header, run), text_objects=[_label(mark)])
+    return GraphicAnnotation([header], layer, graphic_objects=_graphics(mark, header, run), text_objects=[_label(mark, header)])
 
 
 def _graphics(mark: Mark, header: Dataset, run: Run) -> list[GraphicObject]:
@@ -111,11 +112,17 @@ def _round(circle: Circle, limits: Points) -> tuple[GraphicTypeValues, Points]:
     return GraphicTypeValues.CIRCLE, np.array([[column, row], [column + inward, row]])
 
 
-def _label(mark: Mark) -> TextObject:
+def _label(mark: Mark, header: Dataset) -> TextObject:
     (left, top), (right, bottom) = mark.text_box.tolist()
-    is_left = right < mark.circle.centre[0]  # the text then ends at the circle
-    justification = TextJustificationValues.RIGHT if is_left else TextJustificationValues.LEFT
-    return TextObject(mark.text, _PIXEL, bounding_box=(left, top, right, bottom), text_justification=justification)
+    is_left = right < mark.circle.centre[0]
+    column, row = np.clip(mark.anchor, 0, (header.Columns, header.Rows)).tolist()
+    return TextObject(
+        mark.text,
+        _PIXEL,
+        bounding_box=(left, top, right, bottom),
+        anchor_point=(column, row),
+        text_justification=TextJustificationValues.RIGHT if is_left else TextJustificationValues.LEFT,  # it ends, or begins, at the circle
+    )
 
 
 def _look(layers: Sequence[GraphicLayer], rescaling: Rescaling, window: Window) -> dict[str, Any]:
@@ -156,7 +163,6 @@ def _complete(ds: GrayscaleSoftcopyPresentationState, header: Dataset, run: Run)
     area.PresentationPixelSpacing = header.PixelSpacing
     if header.get("BodyPartExamined"):
         ds.BodyPartExamined = header.BodyPartExamined
-    else:
-        ds.Laterality = None  # type 2C, needed unless the body part is known not to be paired, PS3.3 C.7.3.1
+    state_laterality(ds)
     stamp(ds, header, run)
     ds.PresentationCreationDate, ds.PresentationCreationTime = ds.ContentDate, ds.ContentTime

@@ -13,8 +13,8 @@ from cad_node.output.outlines import Points, pixel_centres, spanned_slices
 from cad_node.output.windowing import Window
 
 MARGIN_MM = 2.0  # between the finding and its circle, so that its border stays visible
-LINES_PER_IMAGE = 36  # of text, one below the other
-LETTER_WIDTH = 0.6  # of a line's height
+LINES_PER_IMAGE = 48  # of text, one below the other
+LETTER_WIDTH = 0.55  # of a line's height
 GAP = 0.4  # between circle and label, of a line's height
 
 _SIDES = ((1, 0), (-1, 0), (0, -1), (0, 1), (1, -1), (1, 1), (-1, -1), (-1, 1))  # of the circle: columns, rows
@@ -44,6 +44,13 @@ class Mark:
     axes: tuple[Axis, ...]
     text: str
     text_box: Box
+
+    @property
+    def anchor(self) -> tuple[float, float]:
+        """Where on the circle a line from the text ends, so that it is plain which finding the text is about."""
+        towards = (self.text_box.mean(axis=0) - self.circle.centre) / self.circle.radii_px
+        column, row = self.circle.centre + towards / np.linalg.norm(towards) * self.circle.radii_px
+        return float(column), float(row)
 
 
 def marks_by_slice(volume: Volume, findings: Findings, window: Window) -> Mapping[int, Sequence[Mark]]:

@@ -139,6 +139,19 @@ def test_a_label_covers_no_finding_no_circle_and_no_other_label():
             assert (label[1] <= (67, 61)).all()
 
 
+def test_a_line_leads_from_each_label_to_its_own_circle():
+    volume = case.volume()
+
+    ds = built(volume, case.findings(volume))
+
+    for annotation in ds.GraphicAnnotationSequence:
+        centre, edge = points(annotation.GraphicObjectSequence[0])
+        text = annotation.TextObjectSequence[0]
+        assert text.AnchorPointVisibility == "Y"
+        assert np.linalg.norm(text.AnchorPoint - centre) == pytest.approx(np.linalg.norm(edge - centre), abs=1e-3)
+        assert np.dot(text.AnchorPoint - centre, text_box(annotation).mean(axis=0) - centre) > 0
+
+
 def test_a_label_goes_where_the_image_is_dark():
     findings = case.findings(case.volume(), nodules=1)
     finding = findings.findings[0]
