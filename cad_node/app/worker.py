@@ -18,10 +18,13 @@ from cad_node.output.builder import Builder
 from cad_node.output.cad_sr import build_cad_sr
 from cad_node.output.gsps import build_gsps
 from cad_node.output.kos import build_kos
+from cad_node.output.labelmap import build_labelmap
 from cad_node.output.pmap import build_pmap
 from cad_node.output.rejection import build_rejection
+from cad_node.output.rtstruct import build_rtstruct
 from cad_node.output.seg import build_seg
 from cad_node.output.sr import build_sr
+from cad_node.output.stl import build_stl
 from cad_node.pipeline import Task
 from cad_node.settings import Settings
 from cad_node.store.files import clear_temporary
@@ -35,10 +38,13 @@ TASKS: Mapping[str, Task] = {"analyse_lungs": analyse_lungs}
 # A root of the results is made last, from what the others made: pipeline.build.
 BUILDERS: Mapping[str, Builder] = {
     "seg": build_seg,
+    "labelmap": build_labelmap,
     "sr": build_sr,
     "cad_sr": build_cad_sr,
     "gsps": build_gsps,
     "pmap": build_pmap,
+    "rtstruct": build_rtstruct,
+    "stl": build_stl,
     "kos": build_kos,
     "rejection": build_rejection,
 }

@@ -44,10 +44,11 @@ def labelmap_series_uid(run: Run) -> str:
 
 
 def _lay_out(headers: Sequence[Dataset], findings: Findings, regions: Sequence[Region], run: Run) -> Segmentation:
-    occupied = occupancy(regions, len(headers)).any(axis=1)
+    occupied = np.zeros((len(headers), 1, 1), np.uint8)
+    occupied[occupancy(regions, len(headers)).any(axis=1)] = 1
     return lay_out(
         headers,
-        occupied.astype(np.uint8)[:, np.newaxis, np.newaxis],
+        occupied,
         findings,
         run,
         segmentation_type="LABELMAP",

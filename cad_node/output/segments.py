@@ -9,7 +9,7 @@ from pydicom.sr.coding import Code
 from cad_node.findings import Finding, Findings, Organ
 from cad_node.output.builder import Run, organ_tracking_uid, tracking_uid
 from cad_node.output.codes import site_and_side
-from cad_node.output.colours import finding_colour, organ_colour
+from cad_node.output.colours import RGB, finding_colour, organ_colour
 from cad_node.output.equipment import segment_algorithm
 
 
@@ -19,6 +19,12 @@ def describe_segments(findings: Findings, run: Run) -> list[SegmentDescription]:
     for number, organ in enumerate(findings.organs, 1):
         described.append(_organ_segment(organ, number, len(described) + 1, run))
     return described
+
+
+def segment_colours(findings: Findings) -> list[RGB]:
+    """The same, in describe_segments()'s order."""
+    shown = [finding_colour(number) for number, _ in enumerate(findings.findings, 1)]
+    return shown + [organ_colour(number) for number, _ in enumerate(findings.organs, 1)]
 
 
 def _finding_segment(finding: Finding, number: int, run: Run) -> SegmentDescription:
@@ -35,9 +41,9 @@ def _finding_segment(finding: Finding, number: int, run: Run) -> SegmentDescript
     )
     if finding.site:
         site = site_and_side(finding.site)
-        region = _concept(site.region)
+        region = concept(site.region)
         if site.laterality:
-            region.AnatomicRegionModifierSequence = [_concept(site.laterality)]
+            region.AnatomicRegionModifierSequence = [concept(site.laterality)]
         description.AnatomicRegionSequence = [region]
     return description
 
@@ -57,9 +63,9 @@ def _organ_segment(organ: Organ, number: int, segment_number: int, run: Run) -> 
     )
     if site.laterality:
         segment_type = description.SegmentedPropertyTypeCodeSequence[0]
-        segment_type.SegmentedPropertyTypeModifierCodeSequence = [_concept(site.laterality)]
+        segment_type.SegmentedPropertyTypeModifierCodeSequence = [concept(site.laterality)]
     return description
 
 
-def _concept(code: Code) -> CodedConcept:
+def concept(code: Code) -> CodedConcept:
     return CodedConcept.from_code(code)

@@ -1,0 +1,55 @@
+"""A mask's outlines on one slice as closed polygons. Every pixel's centre is inside them or outside, as the mask has it."""
+
+import numpy as np
+from numpy.typing import NDArray
+from skimage.measure import approximate_polygon, find_contours, points_in_poly
+
+from cad_node.imaging.shapes import Mask
+
+Points = NDArray[np.float64]  # (N, 2): (row, column) indices, 0 at a pixel's centre; the last point isn't the first again
+
+
+def polygons(plane: Mask) -> list[Points]:
+    """One for each part of the mask, whose pixels touch by their edges; it runs midway between pixels' centres.
+
+    A hole is joined to what is around it by a channel of no width, there and back: the keyhole of PS3.3 C.8.8.6.3,
+    which readers that know only one kind of polygon show, too.
+    """
+    lines = [_without_points_on_the_way(line[:-1]) - 1 for line in find_contours(np.pad(plane, 1).astype(np.float32), 0.5)]  # type: ignore[no-untyped-call]
+    areas = [_signed_area(line) for line in lines]
+    around = [(line, area) for line, area in zip(lines, areas, strict=True) if area > 0]
+    holes: list[list[Points]] = [[] for _ in around]
+    for hole in (line for line, area in zip(lines, areas, strict=True) if area < 0):
+        owners = [index for index, (line, _) in enumerate(around) if points_in_poly(hole[:1], line)[0]]  # type: ignore[no-untyped-call]
+        holes[min(owners, key=lambda index: around[index][1])].append(hole)
+    return [_keyholed(line, its_holes) for (line, _), its_holes in zip(around, holes, strict=True)]
+
+
+def simplified(polygon: Points, tolerance_px: float) -> Points:
+    """Fewer points, none of which leaves the polygon by more than the tolerance."""
+    closed: Points = approximate_polygon(np.vstack((polygon, polygon[:1])), tolerance_px)  # type: ignore[no-untyped-call]
+    return closed[:-1]
+
+
+def _without_points_on_the_way(line: Points) -> Points:
+    """Without those that lie on the straight line from the one before to the one after."""
+    before, after = line - np.roll(line, 1, axis=0), np.roll(line, -1, axis=0) - line
+    return line[before[:, 0] * after[:, 1] != before[:, 1] * after[:, 0]]
+
+
+def _signed_area(line: Points) -> float:
+    """Above 0 where the mask is inside, as find_contours() winds them."""
+    after = np.roll(line, -1, axis=0)
+    return float((line[:, 1] * after[:, 0] - line[:, 0] * after[:, 1]).sum()) / 2
+
+
+def _keyholed(line: Points, holes: list[Points]) -> Points:
+    """The nearest hole first, so that no channel crosses another hole."""
+    waiting = list(holes)
+    while waiting:
+        gaps = [np.linalg.norm(line[:, np.newaxis] - hole, axis=2) for hole in waiting]
+        nearest = min(range(len(waiting)), key=lambda index: float(gaps[index].min()))
+        at, entry = np.unravel_index(gaps[nearest].argmin(), gaps[nearest].shape)
+        hole = np.roll(waiting.pop(nearest), -int(entry), axis=0)
+        line = np.vstack((line[: at + 1], hole, hole[:1], line[at:]))
+    return line
