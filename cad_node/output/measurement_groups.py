@@ -54,6 +54,8 @@ def measurement_groups(headers: Sequence[Dataset], findings: Findings, axes: Org
         organ = findings.organs[number - 1]
         groups.extend(_organ(organ, number, len(findings.findings) + number, headers[0], run))
         groups.extend(_organ_section(organ, number, axis, headers, run))
+    for group in groups:
+        group["ContinuityOfContent"].value = "SEPARATE"  # where it is read as text, each value has its name
     return groups
 
 

@@ -349,3 +349,9 @@ def test_a_finding_of_one_voxel_is_drawn_all_the_same(volume):
     (drawn,) = sr.content.get_image_measurement_groups()
     assert drawn.tracking_uid == volumetric.tracking_uid
     assert [len(items(measured[0], "SCOORD")) for measured in drawn.get_measurements()] == [1, 1]
+
+
+def test_values_keep_their_names_where_the_report_is_read_as_text(measured_report):
+    groups = container(measured_report, "Imaging Measurements").ContentSequence
+
+    assert {group.ContinuityOfContent for group in groups} == {"SEPARATE"}
