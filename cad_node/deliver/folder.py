@@ -4,6 +4,7 @@ import os
 import shutil
 from collections.abc import Generator, Sequence
 from contextlib import suppress
+from io import BufferedReader
 from pathlib import Path
 
 from cad_node.deliver.layout import filed_as
@@ -34,7 +35,7 @@ class Folder:
         with source:
             try:
                 self._make_folder(target.parent)
-                self._write(source.fileno(), target)
+                self._write(source, target)
             except OSError as exc:
                 return Outcome(False, True, f"{self._folder} doesn't take {target.name}: {exc.strerror or exc}")
         return Outcome.success("written")
@@ -48,13 +49,13 @@ class Folder:
         folder.chmod(self._folder_mode)  # the process has a umask of its own
         _sync_folder(folder.parent)
 
-    def _write(self, source: int, target: Path) -> None:
+    def _write(self, source: BufferedReader, target: Path) -> None:
         """Under a name of its own, then under its name; a crash leaves only the former, for the next attempt to write over."""
         part = target.with_name(f".{target.name}.part")
         try:
-            with part.open("wb") as file, os.fdopen(os.dup(source), "rb") as content:
+            with part.open("wb") as file:
                 os.fchmod(file.fileno(), self._file_mode)
-                shutil.copyfileobj(content, file)
+                shutil.copyfileobj(source, file)
                 file.flush()
                 os.fsync(file.fileno())
             part.replace(target)

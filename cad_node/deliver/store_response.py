@@ -15,6 +15,7 @@ _REFERENCED, _FAILED = "00081199", "00081198"  # Referenced and Failed SOP Seque
 _SOP_INSTANCE, _FAILURE_REASON, _WARNING_REASON = "00081155", "00081197", "00081196"
 _PROCESSING_FAILURE = 0x0110
 _SYNTAX_NOT_SUPPORTED = 0xC122  # PS3.18 Table I.2-2: the other reasons are those of C-STORE
+_HAS_IT = {0x0111, 0xB00E}  # of C-STORE, and Azure's: it was stored before, as the same UID is the same content here
 
 # Of a request as a whole: what is wrong is in the request, so that the same one fares no better, PS3.18 Table 10.5.3-1.
 _REFUSED = {
@@ -56,9 +57,7 @@ def _outcomes(ds: _Item) -> Iterator[tuple[str, Outcome]]:
     for item in _values(ds, _REFERENCED):
         yield _first(item, _SOP_INSTANCE), _stored(item)
     for item in _values(ds, _FAILED):
-        reason = int(_first(item, _FAILURE_REASON, _PROCESSING_FAILURE))
-        not_taken = Outcome(False, False, f"0x{reason:04X} transfer syntax not supported", unsupported=True)
-        yield _first(item, _SOP_INSTANCE), not_taken if reason == _SYNTAX_NOT_SUPPORTED else _failed(reason)
+        yield _first(item, _SOP_INSTANCE), _failed(int(_first(item, _FAILURE_REASON, _PROCESSING_FAILURE)))
 
 
 def _stored(item: _Item) -> Outcome:
@@ -67,9 +66,12 @@ def _stored(item: _Item) -> Outcome:
 
 
 def _failed(reason: int) -> Outcome:
-    """The outcome of a failure; a reason that means success elsewhere makes none of it."""
+    if reason in _HAS_IT:
+        return Outcome.success(f"0x{reason:04X} it has this instance already")
+    if reason == _SYNTAX_NOT_SUPPORTED:
+        return Outcome(False, False, f"0x{reason:04X} transfer syntax not supported", unsupported=True)
     outcome = outcome_of(reason)
-    return outcome if not outcome.delivered else Outcome(False, True, f"failed, and says {outcome.reason}")
+    return Outcome(False, True, f"failed, and says {outcome.reason}") if outcome.delivered else outcome
 
 
 def _values(ds: _Item, tag: str) -> Sequence[Any]:

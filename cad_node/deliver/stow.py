@@ -12,6 +12,7 @@ from cad_node.deliver.transport import Outcome
 from cad_node.deliver.web import WebService, WebSession
 from cad_node.errors import PacsUnreachable
 
+_ACCEPT = "application/dicom+json, application/dicom+xml;q=0.5"  # every server must know the former, PS3.18 10.5.3; not every one does
 _READ_BYTES = 262_144
 _PART_END = b"\r\n"
 
@@ -52,7 +53,7 @@ class _Line:
 
     def _store(self, session: WebSession, files: Sequence[Part10File]) -> list[Outcome]:
         body = _Multipart([file.path for file in files], [file.size_bytes for file in files], uuid.uuid4().hex)
-        answer = session.post("/studies", {"Content-Type": body.media_type, "Accept": "application/dicom+json"}, body)
+        answer = session.post("/studies", {"Content-Type": body.media_type, "Accept": _ACCEPT}, body)
         told = outcomes_by_instance(answer)
         rest = outcome_of_rest(answer, others_named=bool(told))
         if len(files) > 1 and not rest.delivered and not rest.retryable:  # one of them has spoilt it for those that aren't named
