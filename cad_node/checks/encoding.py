@@ -22,6 +22,8 @@ _BYTES = frozenset({"OB", "OD", "OF", "OL", "OV", "OW", "UN"})
 _ONE_VALUE = frozenset({"LT", "ST", "UT", "UR"})  # a backslash separates nothing
 _VALUE_BYTES = {"AT": 4, "FL": 4, "FD": 8, "SL": 4, "SS": 2, "SV": 8, "UL": 4, "US": 2, "UV": 8}
 _UID = re.compile(rb"(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*))*")  # PS3.5 9.1
+_LONG = 256  # bytes, from which the many numbers of an outline are judged at once: they hardly repeat
+_MANY_DS = re.compile(rb"[-+0-9.eE ]{1,16}(\\[-+0-9.eE ]{1,16})*")  # PS3.5 6.2
 _TIMES = {"DA": DA, "DT": DT, "TM": TM}
 _AMBIGUOUS = {"US or SS": {"US", "SS"}, "OB or OW": {"OB", "OW"}, "US or OW": {"US", "OW"}, "US or SS or OW": {"US", "SS", "OW"}}
 
@@ -103,6 +105,8 @@ def _text_faults(tag: BaseTag, vr: str, raw: bytes, encodings: list[str]) -> Ite
     else:
         values = [raw.rstrip(b" \0")] if vr in _ONE_VALUE else [value.strip(b" \0") for value in raw.split(b"\\")]
     yield from _miscounted(tag, len(values))
+    if vr == "DS" and len(raw) > _LONG:
+        values = [b"0"] if _MANY_DS.fullmatch(raw) else [b"?"]
     for value in values:
         if value and not _is_sound(vr, value):
             yield f"has a value that a {vr} can't have"  # PS3.5 6.2

@@ -11,6 +11,7 @@ from pydicom.dataset import Dataset, FileDataset
 
 from cad_node.checks.annotations import misdrawn_coordinates, misdrawn_graphics
 from cad_node.checks.content_tree import is_report, read_content, wrong_content
+from cad_node.checks.contours import wrong_contours
 from cad_node.checks.encoding import malformed_values
 from cad_node.checks.frames import Slices, slices_of
 from cad_node.checks.heat_map import wrong_heat
@@ -156,5 +157,6 @@ _BY_SOP_CLASS: Mapping[str, Callable[[FileDataset, Slices, Findings], Iterator[s
     uid.SegmentationStorage: wrong_segments,
     LABEL_MAP_SEGMENTATION: wrong_segments,
     uid.ParametricMapStorage: wrong_heat,
+    uid.RTStructureSetStorage: wrong_contours,
     uid.GrayscaleSoftcopyPresentationStateStorage: misdrawn_graphics,
 }

@@ -28,16 +28,15 @@ def _missing(ds: Dataset, required: Mapping[str, Requirement], where: str) -> It
             if one.type != "3":
                 yield f"{where}{keyword} is missing, type {one.type}"
             continue
-        element = ds[keyword]
-        if one.type == "1" and element.is_empty:
+        if one.type == "1" and not _has_value(ds, keyword):
             yield f"{where}{keyword} is empty, type 1"
-        if element.VR == "SQ":
-            for item in element.value if one.items else ():
+        if one.items:
+            for item in ds[keyword].value:
                 yield from _missing(item, one.items, f"{where}{keyword}/")
 
 
 def _has_value(ds: Dataset, keyword: str) -> bool:
-    """Without reading pixels that are left in the file."""
+    """Without making values of its bytes, or reading those that are left in the file."""
     if keyword not in ds:
         return False
     element = ds.get_item(keyword, keep_deferred=True)

@@ -18,6 +18,7 @@ _OF_THE_STUDY = frozenset(
         "RequestAttributesSequence",
     }
 )
+_DETACHED_STUDY = "1.2.840.10008.3.1.2.3.1"  # a structure set names its study as if it were an instance, PS3.3 C.8.8.5
 _EVIDENCE = ("CurrentRequestedProcedureEvidenceSequence", "PertinentOtherEvidenceSequence")
 
 
@@ -70,7 +71,7 @@ def of_another_study(ds: Dataset, source: Dataset) -> Iterator[str]:
 
 
 def _references(ds: Dataset) -> Iterator[Reference]:
-    if "ReferencedSOPInstanceUID" in ds:
+    if "ReferencedSOPInstanceUID" in ds and ds.get("ReferencedSOPClassUID") != _DETACHED_STUDY:
         yield Reference(str(ds.get("ReferencedSOPClassUID", "")), str(ds.ReferencedSOPInstanceUID))
     for tag in ds.keys():  # noqa: SIM118 - iterating over a Dataset converts every value
         element = ds.get_item(tag, keep_deferred=True)

@@ -16,6 +16,7 @@ from cad_node.imaging.volume import Volume
 from cad_node.output.builder import Run, derive_uid
 from cad_node.output.equipment import REVIEW_REMARK, general_equipment, series_description
 from cad_node.output.headers import reference_headers
+from cad_node.output.laterality import state_laterality
 from cad_node.output.segment_frames import finish, one_pixel, slice_indices
 
 SERIES_NUMBER = 9109  # of every Parametric Map
@@ -44,7 +45,7 @@ def build_pmap(volume: Volume, findings: Findings, run: Run) -> Sequence[Dataset
     ds.FloatPixelData = b"".join(planes[index].tobytes() if index in planes else empty for index in shown)
     _put_in_order(ds, headers)
     finish(ds, headers[0], "pmap", run)
-    ds.Laterality = None  # of a body part that may be a paired one: not known, PS3.3 C.7.3.1
+    state_laterality(ds)
     return [ds]
 
 

@@ -176,7 +176,7 @@ def test_others_can_refer_to_it():
     assert (ds.SOPInstanceUID, ds.SeriesInstanceUID) == (pmap_instance_uid(case.run()), pmap_series_uid(case.run()))
 
 
-@pytest.mark.parametrize("body_part", ["LUNG", None])
+@pytest.mark.parametrize("body_part", ["LUNG", "CHEST", None])
 def test_dciodvfy_finds_no_error(body_part, tmp_path):
     volume = case.volume(oriented(ORIENTATIONS[0], BodyPartExamined=body_part))
     file = tmp_path / "pmap.dcm"
