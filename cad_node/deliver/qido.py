@@ -39,7 +39,7 @@ class ByQido:
             raise NotAnswered(f"{self.service.url} answers a query with {answer}")
         try:
             return {Reference(_value(match, _SOP_CLASS), _value(match, _SOP_INSTANCE)) for match in json.loads(answer.body or b"[]")}
-        except (ValueError, TypeError, LookupError, AttributeError) as exc:
+        except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as exc:
             raise NotAnswered(f"{self.service.url} answers a query with what isn't DICOM JSON") from exc
 
 

@@ -10,10 +10,11 @@ from pydantic import SecretStr
 from cad_node.deliver.bearer import Bearer
 from cad_node.deliver.web import WebService
 from cad_node.errors import PacsUnreachable
-from cad_node.settings import ListenerTls, OAuth2, PeerTls, WebAccess
+from cad_node.settings import Destination, ListenerTls, OAuth2, PeerTls, WebAccess
 from cad_node.tls import TlsContext
 from tests.certificates import Authority, put
 from tests.deliver.dicomweb import Says, dicomweb, token_answer
+from tests.deliver.peers import relay, rude_peer
 
 SECRET = "s3cr:t/+"
 
@@ -213,6 +214,27 @@ def test_a_token_server_may_have_another_authority_than_the_service(authority, t
 
     assert answer.status == 204
     assert authorization(service) == ["Bearer one"]
+
+
+def test_a_proxy_of_the_environment_is_gone_through_and_sees_nothing(authority, monkeypatch):
+    server = ListenerTls(**keys(authority.issue("behind", "localhost")), client_certificates="none")
+    asked = []
+
+    with dicomweb(lambda _: Says(204), TlsContext(server).current()) as service:
+
+        def tunnel(connection):
+            asked.append(connection.recv(65536))
+            connection.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
+            relay(connection, Destination(ae_title="BEHIND", host="127.0.0.1", port=service.port), 1_000_000)
+
+        with rude_peer(tunnel) as proxy:
+            monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{proxy.port}")
+            through = get(service.url, WebAccess(token=SecretStr(SECRET)), PeerTls(authorities=authority.file))
+
+    assert through.status == 204
+    assert authorization(service) == [f"Bearer {SECRET}"]
+    assert asked[0].startswith(f"CONNECT localhost:{service.port} ".encode())
+    assert b"Bearer" not in asked[0]
 
 
 def keys(identity):
