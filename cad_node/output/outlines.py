@@ -5,10 +5,10 @@ So it is in SCOORD, PS3.3 C.18.6.1.2, and in the PIXEL units of presentation sta
 
 import numpy as np
 from numpy.typing import NDArray
-from skimage.measure import find_contours
 
 from cad_node.findings import Region
 from cad_node.imaging.shapes import Mask
+from cad_node.output.contours import polygons
 
 Points = NDArray[np.float64]  # (N, 2): (column, row)
 
@@ -25,10 +25,9 @@ def pixel_centres(region: Region, slice_index: int) -> Points:
 
 
 def outline(region: Region, slice_index: int) -> Points:
-    """Closed line along the pixels' edges around the region's largest part on a slice that it spans."""
-    padded = np.pad(_plane(region, slice_index).astype(np.float32), 1)
-    lines: list[Points] = find_contours(padded, 0.5)  # type: ignore[no-untyped-call]  # (row, column) indices
-    return max(lines, key=len)[:, ::-1] - 1 + (region.origin[2], region.origin[1]) + 0.5
+    """Closed line along the pixels' edges around the region's widest part on a slice that it spans."""
+    widest = max(polygons(_plane(region, slice_index)), key=lambda part: float(np.prod(np.ptp(part, axis=0))))
+    return np.vstack((widest, widest[:1]))[:, ::-1] + (region.origin[2], region.origin[1]) + 0.5
 
 
 def _plane(region: Region, slice_index: int) -> Mask:
