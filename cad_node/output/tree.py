@@ -1,11 +1,11 @@
-"""The root of a run's results: a short Enhanced SR that says what came out and names every object, IHE AIR's “tree of results”.
+"""The root of a run's results: a short Comprehensive 3D SR that says what came out and names every object, IHE AIR's “tree of results”.
 
 TID 1500, extended by a catalogue of the objects, under any title but that of a Measurement Report: viewers show it as text.
 """
 
 from collections.abc import Sequence
 
-from highdicom.sr import ContainerContentItem, EnhancedSR, RelationshipTypeValues, TextContentItem
+from highdicom.sr import Comprehensive3DSR, ContainerContentItem, RelationshipTypeValues, TextContentItem
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
@@ -34,7 +34,7 @@ def build_tree(volume: Volume, findings: Findings, run: Run, objects: Sequence[N
     if not linked:
         return []
     headers = reference_headers(volume, run)
-    ds = EnhancedSR(
+    ds = Comprehensive3DSR(
         evidence=[*headers, *(ds for _, ds in linked)],
         content=_root(headers[0], findings, run, linked),
         series_instance_uid=derive_uid(run, "tree", "series"),

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import numpy as np
 from pydicom.dataset import Dataset
 from pydicom.sr.coding import Code
-from pydicom.uid import Comprehensive3DSRStorage, EnhancedSRStorage, SegmentationStorage
+from pydicom.uid import Comprehensive3DSRStorage, SegmentationStorage
 
 from cad_node.findings import Axis, Evaluation, Finding, Findings, Heat, Measurement, Organ, Region
 from cad_node.imaging import concepts
@@ -28,7 +28,7 @@ EARLIER = (
     EarlierObject("seg", SegmentationStorage, "2.25.71", "2.25.710"),
     EarlierObject("sr", Comprehensive3DSRStorage, "2.25.72", "2.25.720"),
     EarlierObject("sr", Comprehensive3DSRStorage, "2.25.73", "2.25.730", "all-frames"),
-    EarlierObject("tree", EnhancedSRStorage, "2.25.74", "2.25.740", "sr+tree"),
+    EarlierObject("tree", Comprehensive3DSRStorage, "2.25.74", "2.25.740", "sr+tree"),
 )
 
 _CENTRES = ((3, 30, 20), (5, 20, 22), (6, 33, 46))

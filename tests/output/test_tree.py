@@ -2,13 +2,15 @@
 
 from dataclasses import replace
 from io import BytesIO
+from typing import get_args
 
 import highdicom as hd
 import pytest
 from pydicom import dcmread
 
 from cad_node import pipeline
-from cad_node.objects import Profile
+from cad_node.objects import ObjectName, Profile
+from cad_node.output.codes import OBJECT_KINDS
 from cad_node.output.file import encode
 from cad_node.output.kos import build_kos
 from cad_node.output.rejection import build_rejection
@@ -32,7 +34,7 @@ def built(volume, *profiles, nodules=3, run=None):
 def roots(volume, *profiles, **more):
     """By edition."""
     found = [one for one in built(volume, *profiles, **more) if one.builder == "tree"]
-    return {one.edition: hd.sr.EnhancedSR.from_dataset(dcmread(BytesIO(encode(one.dataset)))) for one in found}
+    return {one.edition: hd.sr.Comprehensive3DSR.from_dataset(dcmread(BytesIO(encode(one.dataset)))) for one in found}
 
 
 def catalogue(sr):
@@ -127,3 +129,9 @@ def test_it_follows_the_root_of_its_own_edition(volume):
 
 def test_without_objects_there_is_no_root(volume):
     assert build_tree(volume, case.findings(volume), case.run(), [], "tree") == []
+
+
+def test_whatever_a_run_makes_has_a_title_or_a_kind():
+    documents = {"sr", "cad_sr", "kos", "rejection", "tree"}
+
+    assert set(get_args(ObjectName)) == documents | OBJECT_KINDS.keys()
