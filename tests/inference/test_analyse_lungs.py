@@ -9,10 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cad_node.findings import Findings
+from cad_node.findings import Finding, Findings
 from cad_node.imaging.concepts import LEFT_LUNG, RIGHT_LUNG
 from cad_node.inference.analyse_lungs import analyse_lungs
+from cad_node.inference.detect_nodules import NODULE_EVIDENCE
+from cad_node.inference.judge_nodules import SUSPICION_EVIDENCE
 from cad_node.inference.model import OWN, Model, load_model
+from cad_node.inference.network import Network
 from cad_node.manifest import Manifest, read_model
 from cad_node.phantom import NODULES
 from tests.imaging.phantom_volume import mirrored, phantom_volume
@@ -33,6 +36,20 @@ class Sure:
         return {"scores": np.full(len(inputs), 0.9, np.float32), "activation": np.zeros((len(inputs), *inputs.shape[2:]), np.float32)}
 
 
+@dataclass(frozen=True)
+class Placeless:
+    """A network that doesn't tell what each place added."""
+
+    network: Network
+
+    @property
+    def parameters(self):
+        return self.network.parameters
+
+    def run(self, inputs):
+        return {name: array for name, array in self.network.run(inputs).items() if name != "activation"}
+
+
 @pytest.fixture(scope="module")
 def model() -> Model:
     return load_model(read_model(LUNG_NODULES), "cpu", 1)
@@ -41,6 +58,13 @@ def model() -> Model:
 @pytest.fixture(scope="module")
 def found(model) -> Findings:
     return analyse_lungs(phantom_volume(), model.manifest, model.networks)
+
+
+@pytest.fixture(scope="module")
+def crowded(model) -> tuple[Finding, ...]:
+    """What is found where the detector is sure of everything, and the judgement doesn't tell places."""
+    networks = {**model.networks, OWN: Sure(dict(model.networks[OWN].parameters)), "malignancy": Placeless(model.networks["malignancy"])}
+    return analyse_lungs(phantom_volume(), with_limit(model.manifest, 30), networks).findings
 
 
 def nearest(findings, centre_lps_mm):
@@ -82,22 +106,31 @@ def test_every_finding_carries_measurements_and_the_readers_likely_opinion(found
         assert finding.evaluations
 
 
+def test_every_finding_carries_the_heat_of_the_judgement_on_it_warmest_at_the_nodule(found):
+    for finding in found.findings:
+        heat = finding.heat
+        warmest = np.add(np.unravel_index(heat.values.argmax(), heat.values.shape), heat.origin)
+
+        assert heat.meaning == SUSPICION_EVIDENCE
+        assert math.dist(phantom_volume().to_lps(warmest), finding.centre_lps_mm) < finding.diameter_mm
+
+
 def test_both_lungs_are_organs_with_their_volumes(found):
     assert [(organ.label, organ.code) for organ in found.organs] == [("Left lung", LEFT_LUNG), ("Right lung", RIGHT_LUNG)]
     assert all(organ.measurements for organ in found.organs)
     assert found.measurements
 
 
-def test_no_voxel_belongs_to_two_findings_and_the_limit_is_kept(model):
-    volume, networks = phantom_volume(), {**model.networks, OWN: Sure(dict(model.networks[OWN].parameters))}
-
-    findings = analyse_lungs(volume, with_limit(model.manifest, 30), networks).findings
-
-    owners = np.zeros(volume.voxels.shape, np.uint8)
-    for finding in findings:
+def test_no_voxel_belongs_to_two_findings_and_the_limit_is_kept(crowded):
+    owners = np.zeros(phantom_volume().voxels.shape, np.uint8)
+    for finding in crowded:
         owners[finding.region.slices] += finding.region.mask
-    assert 12 < len(findings) <= 30
+    assert 12 < len(crowded) <= 30
     assert owners.max() == 1
+
+
+def test_where_the_judgement_tells_no_place_the_heat_is_the_detection_s(crowded):
+    assert {finding.heat.meaning for finding in crowded} == {NODULE_EVIDENCE}
 
 
 def test_nothing_over_the_threshold_is_a_result_with_lungs_and_no_findings(model):

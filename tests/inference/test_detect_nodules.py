@@ -5,18 +5,23 @@ import pytest
 from numpy.typing import NDArray
 
 from cad_node.imaging.candidates import Candidate
+from cad_node.imaging.heat import heat_of_patches
+from cad_node.imaging.patches import cut_patches
 from cad_node.imaging.volume import Volume
-from cad_node.inference.detect_nodules import SPARE, detect_nodules, score_candidates
-from cad_node.manifest import Manifest
+from cad_node.inference.detect_nodules import NODULE_EVIDENCE, SPARE, detect_nodules, score_candidates
+from cad_node.inference.network import load_network
+from cad_node.manifest import Manifest, PartFolder, read_model
 from cad_node.phantom import NODULES
 from tests.imaging.geometry import volume_of
 from tests.imaging.phantom_volume import index_of, phantom_lungs, phantom_volume
+from tests.shipped_models import LUNG_NODULES
 
+DENSE_HU = -400
 LARGE = [nodule for nodule in NODULES if not nodule.core_diameter_mm and nodule.diameter_mm >= 8]
 
 
 class Bright:
-    """A stand-in for the network: the brighter the middle over its surroundings, the higher the score."""
+    """A stand-in for the network: the brighter the middle over its surroundings, the higher the score; what is dense counts."""
 
     def __init__(self, threshold: float = 0.5, patch_px: int = 50) -> None:
         self.parameters = {"threshold": threshold, "patch_px": float(patch_px)}
@@ -29,7 +34,8 @@ class Bright:
             inputs[:, 0, half - 1 : half + 2, half - 1 : half + 2].mean(axis=(1, 2)),
             np.percentile(inputs[:, 0], 25, axis=(1, 2)),
         )
-        return {"scores": (1 / (1 + np.exp(-(middle - around - 300) / 200))).astype(np.float32)}
+        scores = 1 / (1 + np.exp(-(middle - around - 300) / 200))
+        return {"scores": scores.astype(np.float32), "activation": (inputs[:, 0] > DENSE_HU).astype(np.float32)}
 
 
 def manifest(limit: int = 12) -> Manifest:
@@ -121,3 +127,28 @@ def test_patches_have_the_size_that_the_network_says_and_come_in_batches():
 
 def test_no_candidates_have_no_scores():
     assert score_candidates(striped(), [], Bright()).shape == (0,)
+
+
+def test_the_heat_of_a_detection_is_what_the_network_says_of_its_patches(detections):
+    for one in detections[:5]:
+        z = round(one.candidate.index[0])
+        _, y, x = (slice(at, at + length) for at, length in zip(one.heat.origin, one.heat.values.shape, strict=True))
+
+        assert one.heat.meaning == NODULE_EVIDENCE
+        dense = phantom_volume().voxels[z, y, x] > DENSE_HU
+        np.testing.assert_allclose(one.heat.values[z - one.heat.origin[0]], dense / 0.095**2, rtol=1e-5)
+
+
+def test_what_a_shipped_detector_says_of_each_place_adds_up_to_the_score_s_logit_but_for_one_constant():
+    folder = read_model(LUNG_NODULES)
+    network = load_network(PartFolder(folder.path, folder.manifest), "cpu", 1)
+    volume = phantom_volume()
+    centres = [tuple(np.round(index_of(volume, nodule.centre_lps_mm) + aside)) for nodule in LARGE for aside in ((0, 0, 0), (0, 5, -9))]
+
+    seen = network.run(cut_patches(volume, centres, int(network.parameters["patch_px"])))
+
+    scores = seen["scores"].astype(np.float64)
+    heats = [heat_of_patches(volume, [at], added[None], NODULE_EVIDENCE) for at, added in zip(centres, seen["activation"], strict=True)]
+    rest = np.log(scores / (1 - scores)) - [heat.values.sum() * 0.095**2 for heat in heats]
+    assert np.ptp(scores) > 0.1
+    assert np.ptp(rest) < 0.01

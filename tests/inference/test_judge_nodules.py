@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from cad_node.findings import Region
+from cad_node.imaging.heat import PER_CM2
 from cad_node.imaging.nodule_slabs import cut_judgement_slab
+from cad_node.imaging.nodules import region_of
 from cad_node.inference.judge_nodules import (
     ABSENT,
     CALCIFICATION,
@@ -18,12 +20,16 @@ from cad_node.inference.judge_nodules import (
     SOLID,
     SPICULATED,
     SUSPICION,
+    SUSPICION_EVIDENCE,
     SUSPICIOUS,
     TEXTURE,
     UNSUSPICIOUS,
     judge_nodule,
 )
+from cad_node.inference.network import load_network
+from cad_node.manifest import read_model
 from tests.imaging.geometry import ball, volume_of
+from tests.shipped_models import LUNG_NODULES
 
 SPACING_MM = (1.25, 0.7, 0.7)
 SHAPE = (20, 80, 80)
@@ -47,6 +53,11 @@ def nodule():
     mask = ball(SHAPE, SPACING_MM, (10, 40, 40), 5)
     volume = volume_of(np.where(mask, 40, -860), SPACING_MM)
     return volume, Region((0, 0, 0), mask)
+
+
+@pytest.fixture(scope="module")
+def shipped():
+    return load_network(read_model(LUNG_NODULES).parts["malignancy"], "cpu", 1)
 
 
 def judged(**outputs: float):
@@ -111,3 +122,39 @@ def test_spiculation_is_told_present_or_absent(rating, word):
 @pytest.mark.parametrize(("share", "word"), [(0.2, ABSENT), (0.8, PRESENT)])
 def test_calcification_is_told_present_or_absent(share, word):
     assert evaluation(judged(calcification=share), CALCIFICATION) == word
+
+
+def test_a_network_that_tells_no_place_gives_no_heat():
+    assert judged().heat is None
+
+
+@pytest.mark.parametrize(("diameter_mm", "density_hu"), [(6, 40), (12, -300), (24, 60)])
+def test_the_heat_adds_up_to_the_logit_of_the_suspicion(shipped, diameter_mm, density_hu):
+    mask = ball(SHAPE, SPACING_MM, (10, 40, 40), diameter_mm / 2)
+    volume = volume_of(np.where(mask, density_hu, -860), SPACING_MM)
+
+    judgement = judge_nodule(volume, region_of(mask, (0, 0, 0)), shipped)
+
+    pixel_cm2 = SPACING_MM[1] * SPACING_MM[2] / 100
+    logit = judgement.heat.values[0].sum() * pixel_cm2 + shipped.parameters["calibration_offset"]
+    assert (judgement.heat.meaning, judgement.heat.unit) == (SUSPICION_EVIDENCE, PER_CM2)
+    assert 1 / (1 + np.exp(-logit)) == pytest.approx(judgement.malignancy, abs=0.01)
+
+
+def test_the_heat_has_its_middle_in_the_nodule_and_goes_with_it(shipped):
+    masks = [ball(SHAPE, SPACING_MM, centre, 7) for centre in ((8, 38, 42), (11, 45, 36))]
+
+    here, there = (
+        judge_nodule(volume_of(np.where(mask, 40, -860), SPACING_MM), region_of(mask, (0, 0, 0)), shipped).heat for mask in masks
+    )
+
+    assert np.subtract(there.origin, here.origin).tolist() == [3, 7, -6]
+    np.testing.assert_allclose(there.values, here.values, atol=1e-4)
+    for heat, mask in ((here, masks[0]), (there, masks[1])):
+        assert mask[tuple(np.round(warm_middle(heat)).astype(int))]
+
+
+def warm_middle(heat):
+    """Centroid of what speaks for, (slice, row, column) of the volume."""
+    warmth = np.clip(heat.values, 0, None).ravel()
+    return np.indices(heat.values.shape).reshape(3, -1) @ warmth / warmth.sum() + heat.origin
