@@ -34,12 +34,18 @@ from cad_node.output.headers import reference_headers, study_header
 from cad_node.output.mammography_cad_sr import build_mammography_cad_sr
 
 _LOCATION = codes.DCM.LocationInChest
+_IN_THE_CHEST = (codes.SCT.Lung, codes.SCT.Chest, codes.SCT.Pleura, codes.SCT.Mediastinum, codes.SCT.Heart)
 
 
 def build_cad_sr(volume: Volume, findings: Findings, run: Run) -> Sequence[Dataset]:
-    """A report of every finding, or one that says that there is none. Organs and remarks have no place in these templates."""
+    """A report of every finding, or one that says that there is none; nothing of other sites, for which there is no CAD SR.
+
+    Organs and remarks have no place in these templates.
+    """
     if volume.sources[0].Modality == "MG":
         return build_mammography_cad_sr(volume, findings, run)
+    if site_and_side(run.manifest.output.site.code).region not in _IN_THE_CHEST:
+        return []
     slices = sorted({finding.long_axis.slice_index for finding in findings.findings})
     entries = [library_entry(study_header(volume.sources[index])) for index in slices]
     found = [

@@ -248,6 +248,15 @@ def test_a_score_that_means_something_else_is_left_out(volume):
     assert not any(children(item, "Certainty of Finding") for item in single_image_findings(ds))
 
 
+def test_of_a_site_outside_the_chest_there_is_no_report(volume):
+    given = case.run()
+    output = given.manifest.output.model_copy(update={"site": concept(codes.SCT.Liver)})
+
+    made = build_cad_sr(volume, case.findings(volume), replace(given, manifest=given.manifest.model_copy(update={"output": output})))
+
+    assert made == []
+
+
 def test_the_report_names_the_one_that_it_takes_the_place_of(volume):
     earlier = EarlierObject("cad_sr", ChestCADSRStorage, "1.2.3.4", "1.2.3")
 
