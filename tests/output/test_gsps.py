@@ -258,7 +258,7 @@ def test_without_findings_there_is_none():
     assert build_gsps(volume, case.findings(volume, nodules=0), case.run()) == []
 
 
-@pytest.mark.parametrize("body_part", ["CHEST", None])
+@pytest.mark.parametrize("body_part", ["CHEST", "LUNG", None])
 def test_dcmpschk_and_dciodvfy_find_no_error(body_part, tmp_path):
     datasets = [altered(ds, BodyPartExamined=body_part) for ds in ct_study(slices=10, voxels=np.full((10, 61, 67), -850, np.int16))]
     volume = case.volume(datasets)
