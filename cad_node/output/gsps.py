@@ -27,7 +27,6 @@ from cad_node.output.colours import finding_colour
 from cad_node.output.equipment import REVIEW_REMARK, general_equipment, series_description
 from cad_node.output.headers import reference_headers
 from cad_node.output.laterality import state_laterality
-from cad_node.output.laterality import state_laterality
 from cad_node.output.marks import Circle, Mark, marks_by_slice
 from cad_node.output.outlines import Points
 from cad_node.output.stamp import stamp
