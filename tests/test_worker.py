@@ -21,10 +21,12 @@ from cad_node.inference.network import load_network
 from cad_node.lifecycle import DeliveryState, JobState
 from cad_node.manifest import PartFolder, read_model, read_part
 from cad_node.objects import Profile
+from cad_node.output.labelmap import build_labelmap
 from cad_node.output.seg import build_seg
 from cad_node.output.sr import build_sr
 from cad_node.settings import Queue
 from cad_node.store.database import Database, DatabaseUnavailable
+from cad_node.store.deliveries import Deliveries
 from cad_node.store.files import OutOfSpace
 from cad_node.store.jobs import JobDetail, Jobs
 from cad_node.store.studies import NewJob, ReceivedInstance, Studies
@@ -135,6 +137,37 @@ def test_a_finished_job_has_its_files_and_a_delivery_for_each_destination_that_w
     assert {result.builder for result in job.results} == {"seg", "sr"}
     assert all(result.path.is_file() for result in job.results)
     assert set(job.summary.timings_s) == {"load", "prepare", "infer", "build", "check"}
+
+
+def shifted_seg(volume, findings, run):
+    """The Segmentation one slice too low, as a defect of a builder would make it."""
+    (ds,) = build_seg(volume, findings, run)
+    for groups in ds.PerFrameFunctionalGroupsSequence:
+        groups.PlanePositionSequence[0].ImagePositionPatient[2] -= 1.25
+    return [ds]
+
+
+def test_an_object_that_fails_its_check_is_held_back_with_what_refers_to_it_and_the_others_go(worker, queue_study):
+    builders = {"seg": shifted_seg, "sr": build_sr, "labelmap": build_labelmap}
+    held_back = replace(worker, builders=builders, profiles={"pacs1": Profile(("seg", "sr", "labelmap"))})
+
+    job = end_of(held_back, queue_study())
+
+    states = {result.builder: delivery.state for result, delivery in zip(job.results, job.deliveries, strict=True)}
+    assert states == {"seg": DeliveryState.HELD, "sr": DeliveryState.HELD, "labelmap": DeliveryState.PENDING}
+    assert job.summary.state == JobState.DONE
+    assert "seg held: frame 1 lies 1.25 mm off" in job.summary.reason
+    assert "sr held: it refers to seg" in job.summary.reason
+    assert all(result.path.is_file() for result in job.results)
+
+
+def test_a_sender_never_gets_a_held_delivery(worker, queue_study, database, clock):
+    held_back = replace(worker, builders={"seg": shifted_seg}, profiles={"pacs1": Profile(("seg",))})
+    end_of(held_back, queue_study())
+
+    claimed = Deliveries(database).claim("pacs1", "a sender", clock(), 60, limit=10)
+
+    assert claimed == []
 
 
 def test_a_study_the_model_cannot_take_is_refused_with_a_code_and_a_sentence(worker, queue_study):

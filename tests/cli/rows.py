@@ -27,13 +27,13 @@ def add_job(store: Store, *, refusal: tuple[str, str] | None = None) -> int:
     return store.jobs.list()[0].id
 
 
-def finish_job(store: Store, *destinations: str) -> int:
-    """A job that is done with one result, to be delivered to each destination."""
+def finish_job(store: Store, *destinations: str, fault: str = "") -> int:
+    """A job that is done with one result, to be delivered to each destination; with a fault it is held back."""
     job_id = add_job(store)
     job = store.jobs.claim("host/worker cpu/7", [MODEL], T0, 60)
     assert job is not None
     assert job.id == job_id
-    result = NewResult("seg", SegmentationStorage, generate_uid(), generate_uid(), Path("seg.dcm"), "1" * 64)
+    result = NewResult("seg", SegmentationStorage, generate_uid(), generate_uid(), Path("seg.dcm"), "1" * 64, fault=fault)
     store.jobs.finish(job, [result], {name: Profile(("seg",)) for name in destinations}, T0, timings_s={"infer": 1.5})
     return job_id
 

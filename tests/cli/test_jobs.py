@@ -67,6 +67,15 @@ def test_a_job_as_text_tells_its_moves_and_deliveries(cad_node: CadNode, store: 
     assert "pacs seg pending, attempt 0" in shown
 
 
+def test_a_job_tells_what_is_held_back_why_and_where_it_lies(cad_node: CadNode, store: Store):
+    job_id = finish_job(store, "pacs", fault="segment 1 differs from its mask by 7 voxels in slice 3")
+
+    shown = " ".join(cad_node("jobs", "show", job_id).out.split())
+
+    assert "seg seg.dcm (held back, for inspection)" in shown
+    assert "pacs seg held, attempt 0: segment 1 differs from its mask by 7 voxels in slice 3" in shown
+
+
 def test_a_job_tells_by_which_evidence_it_was_made(cad_node: CadNode, store: Store):
     job_id = add_job(store)
 
