@@ -24,6 +24,10 @@ class Window:
     unit: str = ""
     inverted: bool = False
 
+    @property
+    def words(self) -> str:
+        return f"window {self.centre:.0f} / {self.width:.0f} {self.unit}".rstrip().replace("-", "−")
+
     def grey(self, values: NDArray[np.int16]) -> NDArray[np.uint8]:
         """Values of any shape -> 0..255. PS3.3 C.11.2.1.3.2: LINEAR_EXACT"""
         share = np.clip((values.astype(np.float32) - self.centre) / self.width + 0.5, 0.0, 1.0)
