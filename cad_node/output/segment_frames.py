@@ -5,6 +5,7 @@ to lay the object out by; whoever asked for it puts the pixels in.
 """
 
 from collections.abc import Iterator, Sequence
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -34,7 +35,7 @@ def occupancy(regions: Sequence[Region], slices: int) -> NDArray[np.bool_]:
 
 
 def lay_out(headers: Sequence[Dataset], pixels: NDArray[Any], findings: Findings, run: Run, **kind: Any) -> Segmentation:
-    """The whole object but for its pixels, and with the source's Rows and Columns.
+    """The whole object but for its pixels, with the source's Rows and Columns and its frames put_in_order().
 
     pixels: what highdicom would take of frames of one pixel. kind: its arguments that tell one object from another.
     """
@@ -52,7 +53,21 @@ def lay_out(headers: Sequence[Dataset], pixels: NDArray[Any], findings: Findings
         **kind,
     )
     ds.Rows, ds.Columns = headers[0].Rows, headers[0].Columns
+    put_in_order(ds, headers)
     return ds
+
+
+def put_in_order(ds: Dataset, headers: Sequence[Dataset]) -> None:
+    """Frames go as the volume's slices do, segment by segment; highdicom has the slices along the patient's axes."""
+    placed = []
+    for frame, slice_index in zip(ds.PerFrameFunctionalGroupsSequence, slice_indices(ds, headers), strict=True):
+        *segment, _ = np.atleast_1d(frame.FrameContentSequence[0].DimensionIndexValues).tolist()
+        placed.append((segment, slice_index, frame))
+    placed.sort(key=itemgetter(0, 1))
+    ranks = {slice_index: rank for rank, slice_index in enumerate(sorted({slice_index for _, slice_index, _ in placed}), 1)}
+    for segment, slice_index, frame in placed:
+        frame.FrameContentSequence[0].DimensionIndexValues = [*segment, ranks[slice_index]]
+    ds.PerFrameFunctionalGroupsSequence = [frame for _, _, frame in placed]
 
 
 def slice_indices(ds: Dataset, headers: Sequence[Dataset]) -> Iterator[int]:

@@ -16,10 +16,13 @@ from cad_node.output.cad_sr import build_cad_sr
 from cad_node.output.file import encode
 from cad_node.output.gsps import build_gsps
 from cad_node.output.kos import build_kos
+from cad_node.output.labelmap import build_labelmap
 from cad_node.output.pmap import build_pmap
 from cad_node.output.rejection import build_rejection
+from cad_node.output.rtstruct import build_rtstruct
 from cad_node.output.seg import build_seg
 from cad_node.output.sr import build_sr
+from cad_node.output.stl import build_stl
 from cad_node.output.tree import build_tree
 from tests.factory import altered, ct_study
 from tests.output import case
@@ -33,18 +36,25 @@ def build_a_root(volume, findings, run):
     return build_tree(volume, findings, run, [("seg", *build_seg(volume, findings, run))], "seg+tree")
 
 
+def build_a_surface(volume, findings, run):
+    return build_stl(volume, findings, run)[:1]
+
+
 SERIES = {  # number and what ends the description
     build_seg: (9101, "segmentation"),
+    build_labelmap: (9104, "label map"),
     build_sr: (9102, "report"),
     build_cad_sr: (9106, "CAD report"),
     build_gsps: (9107, "marks"),
     build_pmap: (9109, "heat map"),
+    build_rtstruct: (9112, "contours"),
+    build_a_surface: (9114, "surfaces"),
     build_a_root: (9105, "results"),
     build_kos: (9110, "of interest"),
     build_a_rejection: (9111, "rejected for quality reasons"),
 }
 BUILDERS = tuple(SERIES)
-WITHOUT_GEOMETRY = (build_a_root, build_kos, build_a_rejection)
+WITHOUT_GEOMETRY = (build_rtstruct, build_a_surface, build_a_root, build_kos, build_a_rejection)
 REFERS_TO_OTHERS = (build_kos, build_a_rejection)  # than the whole source
 
 
@@ -62,6 +72,12 @@ def written(ds):
     buffer = BytesIO()
     ds.save_as(buffer, enforce_file_format=True)
     return buffer.getvalue()
+
+
+def content_made_at(ds):
+    if "StructureSetDate" in ds:  # its IOD has no Content Date
+        return ds.StructureSetDate, ds.StructureSetTime
+    return ds.ContentDate, ds.ContentTime
 
 
 def put_raw(ds, keyword, value):
@@ -213,7 +229,7 @@ def test_times_are_the_run_s_in_the_source_s_offset(build):
     ds = built_from(build, study)
 
     assert ds.TimezoneOffsetFromUTC == "+0900"
-    assert (ds.ContentDate, ds.ContentTime) == ("20260102", "201213.140000")
+    assert content_made_at(ds) == ("20260102", "201213.140000")
     assert (ds.InstanceCreationDate, ds.InstanceCreationTime) == ("20260102", "201213.140000")
 
 
@@ -224,7 +240,7 @@ def test_without_an_offset_in_the_source_the_clock_s_is_written(build):
     ds = built_from(build, source_study(), run)
 
     assert ds.TimezoneOffsetFromUTC == "-0330"
-    assert (ds.ContentDate, ds.ContentTime) == ("20260102", "074213.140000")
+    assert content_made_at(ds) == ("20260102", "074213.140000")
 
 
 @pytest.mark.parametrize("build", BUILDERS)

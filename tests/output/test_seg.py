@@ -49,6 +49,13 @@ def lps_of_mask(ds, number):
     return points
 
 
+def frames_of(ds):
+    """Pixels of each frame, and what is said of it but for its place among the frames; in an order that both libraries' objects share."""
+    frames = zip(ds.pixel_array, ds.PerFrameFunctionalGroupsSequence, strict=True)
+    said = [(pixels, altered(groups, FrameContentSequence=None).to_json()) for pixels, groups in frames]
+    return sorted(said, key=lambda one: one[1])
+
+
 def lps_of_region(volume, region):
     index = np.argwhere(case.full_mask(region, volume.voxels.shape))
     lps = index @ volume.affine[:3, :3].T + volume.affine[:3, 3]
@@ -87,17 +94,21 @@ def test_highdicom_reads_the_same_masks_back_by_source_image():
         assert np.array_equal(masks[..., index].astype(bool), case.full_mask(item.region, volume.voxels.shape))
 
 
-def test_it_is_what_highdicom_makes_of_the_whole_masks():
+@pytest.mark.parametrize("keeps_empty_frames", [False, True])
+def test_it_is_what_highdicom_makes_of_the_whole_masks(keeps_empty_frames):
     volume = case.volume()
-    findings, run = case.findings(volume), case.run()
+    findings, run = case.findings(volume), replace(case.run(), keeps_empty_frames=keeps_empty_frames)
     masks = [case.full_mask(item.region, volume.voxels.shape) for item in (*findings.findings, *findings.organs)]
     headers, segments = reference_headers(volume, run), describe_segments(findings, run)
-    whole = hd.seg.Segmentation(headers, np.stack(masks, axis=-1), "BINARY", segments, "1.2.3", 1, "1.2.4", 1, "m", "n", "v", "d")
+    series, equipment = ("1.2.3", 1, "1.2.4", 1), ("m", "n", "v", "d")
+    masks = np.stack(masks, axis=-1)
+    whole = hd.seg.Segmentation(headers, masks, "BINARY", segments, *series, *equipment, omit_empty_frames=not keeps_empty_frames)
 
     (ds,) = build_seg(volume, findings, run)
 
-    assert (ds.PixelData, ds.Rows, ds.Columns, ds.SegmentsOverlap) == (whole.PixelData, whole.Rows, whole.Columns, whole.SegmentsOverlap)
-    assert ds.PerFrameFunctionalGroupsSequence == whole.PerFrameFunctionalGroupsSequence
+    assert (ds.Rows, ds.Columns, ds.SegmentsOverlap) == (whole.Rows, whole.Columns, whole.SegmentsOverlap)
+    assert [text for _, text in frames_of(ds)] == [text for _, text in frames_of(whole)]
+    assert all(np.array_equal(*pixels) for pixels in zip(*([one for one, _ in frames_of(each)] for each in (ds, whole)), strict=True))
     assert ds.SharedFunctionalGroupsSequence == whole.SharedFunctionalGroupsSequence
 
 
@@ -151,6 +162,37 @@ def test_frames_without_a_voxel_of_their_segment_are_left_out():
 
     occupied = sum(item.region.mask.any(axis=(1, 2)).sum() for item in (*findings.findings, *findings.organs))
     assert occupied == ds.NumberOfFrames
+
+
+def test_a_run_that_keeps_empty_frames_has_one_for_each_segment_and_slice_in_the_source_s_order():
+    volume = case.volume()
+    findings, run = case.findings(volume), replace(case.run(), keeps_empty_frames=True)
+
+    ds = reread(*build_seg(volume, findings, run))
+
+    shown = [
+        (
+            groups.SegmentIdentificationSequence[0].ReferencedSegmentNumber,
+            groups.DerivationImageSequence[0].SourceImageSequence[0].ReferencedSOPInstanceUID,
+        )
+        for groups in ds.PerFrameFunctionalGroupsSequence
+    ]
+    indices = [list(groups.FrameContentSequence[0].DimensionIndexValues) for groups in ds.PerFrameFunctionalGroupsSequence]
+    assert shown == [(segment, source.SOPInstanceUID) for segment in range(1, 6) for source in volume.sources]
+    assert indices == [[segment, place] for segment in range(1, 6) for place in range(1, 11)]
+    items = (*findings.findings, *findings.organs)
+    assert np.array_equal(ds.pixel_array, np.concatenate([case.full_mask(item.region, volume.voxels.shape) for item in items]))
+
+
+def test_a_segmentation_with_all_frames_is_another_object():
+    volume = case.volume()
+
+    (without,) = build_seg(volume, case.findings(volume), case.run())
+    (with_all,) = build_seg(volume, case.findings(volume), replace(case.run(), keeps_empty_frames=True))
+
+    assert with_all.SOPInstanceUID != without.SOPInstanceUID
+    assert with_all.SeriesInstanceUID != without.SeriesInstanceUID
+    assert [item.TrackingUID for item in with_all.SegmentSequence] == [item.TrackingUID for item in without.SegmentSequence]
 
 
 def test_lungs_without_a_nodule_still_make_one():
