@@ -118,7 +118,10 @@ class Sender:
         elif outcome.unsupported:
             reason = f"{destination} takes no {UID(claim.sop_class_uid).name} ({outcome.reason})"
             instead = self.deliveries.replace(claim, self._substitutes(destination, claim), reason, now)
-            log.warning("delivery.replaced" if instead else "delivery.failed", instead=instead, **event)
+            if instead:
+                log.warning("delivery.replaced", instead=instead, **event)
+            else:
+                log.error("delivery.failed", **event)
         else:
             self.deliveries.fail(claim, outcome.reason, now)
             log.error("delivery.failed", **event)

@@ -73,9 +73,8 @@ def _secret(value: SecretStr | None, file: Path | None) -> str:
     try:
         return file.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as exc:
-        raise PacsUnreachable(
-            f"{file} can't be read: {getattr(exc, 'strerror', None) or type(exc).__name__}; it is to hold a secret"
-        ) from exc
+        why = getattr(exc, "strerror", None) or "it isn't text"
+        raise PacsUnreachable(f"{file}, which is to hold a secret, can't be read: {why}") from exc
 
 
 def _object(body: bytes) -> dict[str, Any]:

@@ -124,8 +124,8 @@ def _seconds(retry_after: str) -> float:
 def _described(error: BaseException) -> str:
     """The socket's own error at the bottom of what requests and urllib3 wrap around it."""
     cause: BaseException | None = error
-    while cause is not None:
+    for _ in range(10):  # causes can go in a circle
         if isinstance(cause, OSError) and not isinstance(cause, requests.RequestException):
             return described(cause)
-        cause = cause.__cause__ or cause.__context__
+        cause = cause and (cause.__cause__ or cause.__context__)
     return "it takes too long" if isinstance(error, requests.Timeout) else type(error).__name__

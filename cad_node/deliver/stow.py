@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from cad_node.deliver.part10 import Part10File, look
+from cad_node.deliver.part10 import Part10File, look, unreadable
 from cad_node.deliver.store_response import outcome_of_rest, outcomes_by_instance, speaks_of_the_service
 from cad_node.deliver.transport import Outcome
 from cad_node.deliver.web import WebService, WebSession
@@ -42,8 +42,10 @@ class _Line:
         self._trouble: Outcome | None = None
 
     def store(self, files: Sequence[Part10File]) -> list[Outcome]:
-        if self._trouble or not files:
-            return [self._trouble for _ in files if self._trouble]
+        if self._trouble:
+            return [self._trouble] * len(files)
+        if not files:
+            return []
         try:
             self._session = self._session or self._stack.enter_context(self._service.session())
             return self._store(self._session, files)
@@ -53,7 +55,10 @@ class _Line:
 
     def _store(self, session: WebSession, files: Sequence[Part10File]) -> list[Outcome]:
         body = _Multipart([file.path for file in files], [file.size_bytes for file in files], uuid.uuid4().hex)
-        answer = session.post("/studies", {"Content-Type": body.media_type, "Accept": _ACCEPT}, body)
+        try:
+            answer = session.post("/studies", {"Content-Type": body.media_type, "Accept": _ACCEPT}, body)
+        except _Unreadable as exc:
+            return [exc.outcome] if len(files) == 1 else [self.store([file])[0] for file in files]
         told = outcomes_by_instance(answer)
         rest = outcome_of_rest(answer, others_named=bool(told))
         if len(files) > 1 and not rest.delivered and not rest.retryable:  # one of them has spoilt it for those that aren't named
@@ -94,15 +99,26 @@ class _Multipart:
         return f"--{self.boundary}--\r\n".encode()
 
 
+class _Unreadable(Exception):
+    """A file failed half-way; no OSError, which would be taken for one of the connection."""
+
+    def __init__(self, outcome: Outcome) -> None:
+        super().__init__(outcome.reason)
+        self.outcome = outcome
+
+
 def _content(path: Path, size_bytes: int) -> Iterator[bytes]:
-    """The file in pieces. Raises OSError where it isn't as long as announced: the request would never end, or end too late."""
+    """The file in pieces. Raises _Unreadable, also where it isn't as long as announced: the request would end too early or too late."""
     left = size_bytes
-    with path.open("rb") as file:
-        while chunk := file.read(_READ_BYTES):
-            left -= len(chunk)
-            yield chunk
+    try:
+        with path.open("rb") as file:
+            while chunk := file.read(min(_READ_BYTES, left)):
+                left -= len(chunk)
+                yield chunk
+    except OSError as exc:
+        raise _Unreadable(unreadable(path, exc)) from exc
     if left:
-        raise OSError(f"{path.name} has changed while it was sent")
+        raise _Unreadable(Outcome(False, True, f"{path.name} has been cut short while it was sent"))
 
 
 def _batches(items: Sequence[Part10File | Outcome], max_bytes: float) -> Iterator[list[Part10File | Outcome]]:

@@ -81,8 +81,8 @@ def test_a_large_file_is_streamed_and_never_whole_in_memory(files):
     def swallow():
         connection, _ = listener.accept()
         buffer = bytearray(1 << 20)
-        while (count := connection.recv_into(buffer)) and sum(received) < 30_000_000:
-            received.append(count)
+        while sum(received) < 30_000_000:
+            received.append(connection.recv_into(buffer))
         connection.close()
 
     thread = threading.Thread(target=swallow)
@@ -285,6 +285,31 @@ def test_a_dropped_connection_may_pass(files, behave):
 
     assert verdicts(outcomes) == [LATER] * 4
     assert len(service.asked) == 1
+
+
+def test_a_file_that_goes_while_others_are_sent_costs_them_nothing(files):
+    def takes_and_removes(asked: Asked) -> Says:
+        files[2].unlink(missing_ok=True)
+        return takes_all(asked)
+
+    with dicomweb(takes_and_removes) as service:
+        outcomes = send(service.url, files, max_request_bytes=2.5 * files[0].stat().st_size)
+
+    assert verdicts(outcomes) == [DELIVERED, DELIVERED, NEVER, DELIVERED]
+    assert outcomes[2].reason == "0003.dcm can't be read: No such file or directory"
+
+
+def test_a_file_that_is_cut_short_on_the_way_is_no_trouble_of_the_service(files):
+    def takes_and_cuts(asked: Asked) -> Says:
+        with files[1].open("r+b") as file:
+            file.truncate(1000)
+        return takes_all(asked)
+
+    with dicomweb(takes_and_cuts) as service:
+        outcomes = send(service.url, files[:3], max_request_bytes=1)
+
+    assert verdicts(outcomes) == [DELIVERED, LATER, DELIVERED]
+    assert outcomes[1].reason == "0002.dcm has been cut short while it was sent"
 
 
 def test_nobody_listening_is_said_by_its_url_without_what_was_asked(files):
