@@ -42,7 +42,7 @@ def build_pmap(volume: Volume, findings: Findings, run: Run) -> Sequence[Dataset
     shown = range(len(headers)) if volume.voxels.size * VALUE_BYTES <= MOST_BYTES else sorted(planes)
     ds = _lay_out([headers[index] for index in shown], headers[0], heats, run)
     empty = bytes(ds.Rows * ds.Columns * VALUE_BYTES)
-    ds.FloatPixelData = b"".join(planes[index].tobytes() if index in planes else empty for index in shown)
+    ds.FloatPixelData = b"".join(planes[index].data if index in planes else empty for index in shown)
     _put_in_order(ds, headers)
     finish(ds, headers[0], "pmap", run)
     state_laterality(ds)
