@@ -102,10 +102,7 @@ def _lay_out(headers: Sequence[Dataset], first: Dataset, heats: Sequence[Heat], 
 
 def _put_in_order(ds: ParametricMap, headers: Sequence[Dataset]) -> None:
     """The frames as the volume's slices go; highdicom has them along the patient's axes."""
-    frames = [
-        frame
-        for _, frame in sorted(zip(slice_indices(ds, headers), ds.PerFrameFunctionalGroupsSequence, strict=True), key=lambda pair: pair[0])
-    ]
+    frames = [ds.PerFrameFunctionalGroupsSequence[number] for number in np.argsort(list(slice_indices(ds, headers)))]
     for number, frame in enumerate(frames, 1):
         frame.FrameContentSequence[0].DimensionIndexValues = [number]
     ds.PerFrameFunctionalGroupsSequence = frames

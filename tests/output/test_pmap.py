@@ -109,6 +109,17 @@ def test_a_series_that_would_take_too_much_has_the_slices_with_heat_only_and_the
     assert (ds.PatientID, ds.StudyDate) == (whole.PatientID, whole.StudyDate)
 
 
+def test_a_single_slice_of_heat_survives(monkeypatch):
+    monkeypatch.setattr(pmap, "MOST_BYTES", 0)
+    volume = case.volume()
+    heat = Heat((4, 60, 66), np.full((1, 1, 1), 0.5, np.float32), case.EVIDENCE, case.PER_CM2)
+
+    ds = built(volume, with_heat(volume, heat))
+
+    assert ds.NumberOfFrames == 1
+    assert values_by_place(ds) == heat_by_place(volume, heat)
+
+
 def test_where_two_overlap_the_greater_value_stands_and_what_speaks_against_stays_below_nothing():
     volume = case.volume()
     findings = with_heat(volume, block((1, 5, 5), -0.5), block((2, 6, 6), -0.25), block((2, 7, 7), 1.5))
