@@ -12,6 +12,7 @@ from pydicom.dataset import Dataset, FileDataset
 from cad_node.checks.annotations import misdrawn_coordinates, misdrawn_graphics
 from cad_node.checks.content_tree import is_report, read_content, wrong_content
 from cad_node.checks.contours import wrong_contours
+from cad_node.checks.documents import wrong_page, wrong_pictures, wrong_surface
 from cad_node.checks.encoding import malformed_values
 from cad_node.checks.frames import Slices, slices_of
 from cad_node.checks.heat_map import wrong_heat
@@ -158,5 +159,9 @@ _BY_SOP_CLASS: Mapping[str, Callable[[FileDataset, Slices, Findings], Iterator[s
     LABEL_MAP_SEGMENTATION: wrong_segments,
     uid.ParametricMapStorage: wrong_heat,
     uid.RTStructureSetStorage: wrong_contours,
+    uid.EncapsulatedSTLStorage: wrong_surface,
+    uid.EncapsulatedPDFStorage: wrong_page,
+    uid.SecondaryCaptureImageStorage: wrong_pictures,
+    uid.MultiFrameTrueColorSecondaryCaptureImageStorage: wrong_pictures,
     uid.GrayscaleSoftcopyPresentationStateStorage: misdrawn_graphics,
 }

@@ -181,6 +181,44 @@ def take_away(keyword: str):
     return lambda ds: delattr(ds, keyword)
 
 
+def move_contours(ds: Dataset) -> None:
+    """By a pixel to the left."""
+    for roi in ds.ROIContourSequence:
+        for contour in roi.ContourSequence:
+            contour.ContourData = [value + (index % 3 == 0) * 0.75 for index, value in enumerate(contour.ContourData)]
+
+
+def contours_on_the_next_slice(ds: Dataset) -> None:
+    for roi in ds.ROIContourSequence:
+        for contour in roi.ContourSequence:
+            contour.ContourData = [value - (index % 3 == 2) * 1.25 for index, value in enumerate(contour.ContourData)]
+            del contour.ContourImageSequence  # which would give it away
+
+
+def stl_corners(ds: Dataset) -> np.ndarray:
+    """A view of the corners' coordinates, in a copy that takes the place of the document."""
+    content = bytearray(ds.EncapsulatedDocument)
+    ds.EncapsulatedDocument = content
+    triangle = np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attributes", "<u2")])
+    return np.frombuffer(content, triangle, offset=84)["corners"]
+
+
+def move_surface(ds: Dataset) -> None:
+    stl_corners(ds)[..., 0] += 1.5
+    ds.EncapsulatedDocument = bytes(ds.EncapsulatedDocument)
+
+
+def shrink_surface(ds: Dataset) -> None:
+    corners = stl_corners(ds)
+    centre = corners.mean(axis=(0, 1))
+    corners[:] = (corners - centre) * 0.95 + centre
+    ds.EncapsulatedDocument = bytes(ds.EncapsulatedDocument)
+
+
+def blacken(ds: Dataset) -> None:
+    ds.PixelData = bytes(len(ds.PixelData))
+
+
 BROKEN = [
     ("seg", shift_one_slice, "no frame there"),
     ("seg", shift_half_a_pixel, "0.38 mm off the nearest slice"),
@@ -222,6 +260,16 @@ BROKEN = [
     ("cad_sr", leave_out(codes.DCM.SummaryOfDetections), "Summary of Detections is missing"),
     ("cad_sr", leave_out(codes.DCM.AlgorithmVersion), "a name without a version"),
     ("gsps", move_graphics, "2.0 px off"),
+    ("rtstruct", move_contours, "ROI 1 differs from its mask"),
+    ("rtstruct", contours_on_the_next_slice, "ROI 1 has contours in"),
+    ("rtstruct", lambda ds: ds.StructureSetROISequence.pop(), "aren't the findings and organs"),
+    ("rtstruct", put("FrameOfReferenceUID", "1.2.3"), "FrameOfReferenceUID isn't the source's"),
+    ("stl", move_surface, "its centre is 1.5"),
+    ("stl", shrink_surface, "it encloses"),
+    ("stl", lambda ds: setattr(ds, "EncapsulatedDocument", ds.EncapsulatedDocument[:-50]), "has another length"),
+    ("pdf", lambda ds: setattr(ds, "EncapsulatedDocument", ds.EncapsulatedDocument[:-2000]), "no whole PDF"),
+    ("sc", blacken, "frame 1 shows nothing"),
+    ("sc", lambda ds: setattr(ds, "PixelData", ds.PixelData[:-1000]), "bytes of pixels"),
     ("kos", lambda ds: ds.ContentSequence.clear(), "it selects no object"),
 ]
 
