@@ -6,7 +6,6 @@ from highdicom.sr import CompositeContentItem, ImageContentItem, RelationshipTyp
 from pydicom import uid
 from pydicom.dataset import Dataset
 from pydicom.sr.coding import Code
-from pydicom.uid import UID
 
 from cad_node.objects import Profile
 from cad_node.output.builder import EarlierObject, Run
@@ -14,7 +13,7 @@ from cad_node.output.builder import EarlierObject, Run
 _IMAGES = frozenset(  # of the SOP classes that a run makes, those with pixels: referred to as images, PS3.3 C.17.3.2.4
     {
         uid.SegmentationStorage,
-        UID("1.2.840.10008.5.1.4.1.1.66.7"),  # Label Map Segmentation Storage
+        uid.UID("1.2.840.10008.5.1.4.1.1.66.7"),  # Label Map Segmentation Storage
         uid.ParametricMapStorage,
         uid.SecondaryCaptureImageStorage,
         uid.MultiFrameTrueColorSecondaryCaptureImageStorage,
