@@ -21,6 +21,8 @@ from tests.deliver.peers import only, pacs, unused_port
 from tests.replaceable import SOP_CLASSES, Made, queue_replaceable
 from tests.store import arrivals
 
+pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)  # on both: tests/store
+
 DELIVERED, REPLACED, FAILED, HELD = DeliveryState.DELIVERED, DeliveryState.REPLACED, DeliveryState.FAILED, DeliveryState.HELD
 ALL = ("seg", "gsps", "sc", "sr")
 

@@ -5,7 +5,6 @@ import sys
 
 import boto3
 import pytest
-from moto.server import ThreadedMotoServer
 from pydicom import dcmread
 
 from cad_node.deliver.s3 import S3
@@ -14,28 +13,14 @@ from cad_node.settings import S3Destination
 from tests.deliver.peers import unused_port
 from tests.factory import ct_study, save_study
 
+pytestmark = pytest.mark.usefixtures("s3_credentials")
+
 DELIVERED, LATER = (True, False), (False, True)
 
 
-@pytest.fixture(scope="module")
-def endpoint():
-    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
-
-
-@pytest.fixture(autouse=True)
-def credentials(monkeypatch):
-    for name, value in {"ACCESS_KEY_ID": "test", "SECRET_ACCESS_KEY": "test", "EC2_METADATA_DISABLED": "true"}.items():
-        monkeypatch.setenv(f"AWS_{name}", value)
-    monkeypatch.setenv("AWS_CONFIG_FILE", "/nonexistent")
-
-
 @pytest.fixture
-def bucket(endpoint):
-    client = boto3.client("s3", endpoint_url=endpoint, region_name="us-east-1")
+def bucket(s3_endpoint):
+    client = boto3.client("s3", endpoint_url=s3_endpoint, region_name="us-east-1")
     client.create_bucket(Bucket="results")
     yield client
     for found in client.list_objects_v2(Bucket="results").get("Contents", []):
@@ -56,8 +41,8 @@ def verdicts(outcomes):
     return [(outcome.delivered, outcome.retryable) for outcome in outcomes]
 
 
-def test_objects_arrive_byte_for_byte_under_prefix_study_series_and_instance(endpoint, bucket, files):
-    outcomes = list(S3(to(endpoint, prefix="cad/")).send(files))
+def test_objects_arrive_byte_for_byte_under_prefix_study_series_and_instance(s3_endpoint, bucket, files):
+    outcomes = list(S3(to(s3_endpoint, prefix="cad/")).send(files))
 
     assert verdicts(outcomes) == [DELIVERED] * 3
     for path in files:
@@ -67,15 +52,15 @@ def test_objects_arrive_byte_for_byte_under_prefix_study_series_and_instance(end
 
 
 @pytest.mark.parametrize(("encryption", "key"), [("AES256", ""), ("aws:kms", "arn:aws:kms:us-east-1:1:key/k")])
-def test_encryption_is_asked_for(endpoint, bucket, files, encryption, key):
-    list(S3(to(endpoint, encryption=encryption, kms_key_id=key, layout="{sop_instance_uid}")).send(files[:1]))
+def test_encryption_is_asked_for(s3_endpoint, bucket, files, encryption, key):
+    list(S3(to(s3_endpoint, encryption=encryption, kms_key_id=key, layout="{sop_instance_uid}")).send(files[:1]))
 
     stored = bucket.head_object(Bucket="results", Key=str(dcmread(files[0]).SOPInstanceUID))
     assert (stored["ServerSideEncryption"], stored.get("SSEKMSKeyId", "")) == (encryption, key)
 
 
-def test_a_bucket_that_is_missing_may_be_made_and_is_named(endpoint, files):
-    outcomes = list(S3(to(endpoint, bucket="nowhere")).send(files[:2]))
+def test_a_bucket_that_is_missing_may_be_made_and_is_named(s3_endpoint, files):
+    outcomes = list(S3(to(s3_endpoint, bucket="nowhere")).send(files[:2]))
 
     assert verdicts(outcomes) == [LATER, LATER]
     assert outcomes[0].reason.startswith("bucket nowhere doesn't take ")
@@ -89,12 +74,12 @@ def test_a_service_that_is_away_is_tried_once_a_batch(files):
     assert {outcome.reason for outcome in outcomes} == {"bucket results can't be reached: EndpointConnectionError"}
 
 
-def test_without_credentials_nothing_is_given_up(endpoint, bucket, files, monkeypatch, tmp_path):
+def test_without_credentials_nothing_is_given_up(s3_endpoint, bucket, files, monkeypatch, tmp_path):
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
     shared = tmp_path / "credentials"
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(shared))
-    transport = S3(to(endpoint))
+    transport = S3(to(s3_endpoint))
 
     without = list(transport.send(files[:1]))
     shared.write_text("[default]\naws_access_key_id = a\naws_secret_access_key = b\n")

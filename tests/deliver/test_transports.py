@@ -4,7 +4,6 @@ from contextlib import contextmanager
 
 import boto3
 import pytest
-from moto.server import ThreadedMotoServer
 
 from cad_node.app.sender import transports
 from cad_node.settings import Settings
@@ -13,6 +12,8 @@ from tests.deliver.peers import pacs, unused_port
 from tests.factory import ct_study, save_study
 
 DELIVERED, LATER, NEVER = (True, False), (False, True), (False, False)
+pytestmark = pytest.mark.usefixtures("s3_credentials")
+
 KINDS = ["dimse", "stow", "folder", "s3"]
 every_transport = pytest.mark.parametrize("kind", KINDS)
 
@@ -22,15 +23,15 @@ def files(tmp_path):
     return save_study(ct_study(slices=3), tmp_path / "files")
 
 
-@pytest.fixture(autouse=True)
-def credentials(monkeypatch):
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "test")
+@pytest.fixture
+def there(request, tmp_path, kind):
+    """The settings of a destination that takes everything."""
+    with destination(kind, tmp_path, request) as to:
+        yield to
 
 
 @contextmanager
-def destination(kind, folder):
-    """The settings of one that is there and takes everything."""
+def destination(kind, folder, request):
     match kind:
         case "dimse":
             with pacs(lambda _: 0x0000) as to:
@@ -42,12 +43,10 @@ def destination(kind, folder):
             (folder / "share").mkdir()
             yield {"path": folder / "share"}
         case "s3":
-            server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-            server.start()
-            endpoint = "http://{}:{}".format(*server.get_host_and_port())
-            boto3.client("s3", endpoint_url=endpoint, region_name="us-east-1").create_bucket(Bucket="results")
-            yield {"bucket": "results", "endpoint_url": endpoint, "region": "us-east-1"}
-            server.stop()
+            endpoint = request.getfixturevalue("s3_endpoint")
+            client = boto3.client("s3", endpoint_url=endpoint, region_name="us-east-1")
+            client.create_bucket(Bucket="taking")  # there already: us-east-1 doesn't mind
+            yield {"bucket": "taking", "endpoint_url": endpoint, "region": "us-east-1"}
 
 
 def away(kind, folder):
@@ -69,12 +68,11 @@ def verdicts(outcomes):
 
 
 @every_transport
-def test_each_file_has_its_outcome_in_order_and_one_that_is_missing_or_broken_costs_the_others_nothing(kind, files, tmp_path):
+def test_each_file_has_its_outcome_in_order_and_one_that_is_missing_or_broken_costs_the_others_nothing(kind, there, files, tmp_path):
     broken = tmp_path / "broken.dcm"
     broken.write_bytes(b"not DICOM" * 100)
 
-    with destination(kind, tmp_path) as to:
-        outcomes = list(transport(kind, to).send([files[0], tmp_path / "gone.dcm", files[1], broken, files[2]]))
+    outcomes = list(transport(kind, there).send([files[0], tmp_path / "gone.dcm", files[1], broken, files[2]]))
 
     assert verdicts(outcomes) == [DELIVERED, NEVER, DELIVERED, NEVER, DELIVERED]
     assert outcomes[1].reason == "gone.dcm can't be read: No such file or directory"
@@ -82,10 +80,10 @@ def test_each_file_has_its_outcome_in_order_and_one_that_is_missing_or_broken_co
 
 
 @every_transport
-def test_the_same_files_again_do_no_harm(kind, files, tmp_path):
-    with destination(kind, tmp_path) as to:
-        sending = transport(kind, to)
-        outcomes = [*sending.send(files), *sending.send(files)]
+def test_the_same_files_again_do_no_harm(kind, there, files):
+    sending = transport(kind, there)
+
+    outcomes = [*sending.send(files), *sending.send(files)]
 
     assert verdicts(outcomes) == [DELIVERED] * 6
 
@@ -99,13 +97,13 @@ def test_one_that_is_away_is_an_outcome_for_later_and_no_exception(kind, files, 
 
 
 @every_transport
-def test_it_can_be_closed_half_way_and_used_again(kind, files, tmp_path):
-    with destination(kind, tmp_path) as to:
-        sending = transport(kind, to)
-        first = sending.send(files)
-        next(first)
-        first.close()
-        again = list(sending.send(files))
+def test_it_can_be_closed_half_way_and_used_again(kind, there, files):
+    sending = transport(kind, there)
+
+    first = sending.send(files)
+    next(first)
+    first.close()
+    again = list(sending.send(files))
 
     assert verdicts(again) == [DELIVERED] * 3
 
@@ -116,8 +114,7 @@ def test_nothing_to_send_is_nothing_done(kind, tmp_path):
 
 
 @every_transport
-def test_no_reason_names_a_patient(kind, files, tmp_path):
-    with destination(kind, tmp_path) as to:
-        outcomes = [*transport(kind, to).send(files), *transport(kind, away(kind, tmp_path)).send(files)]
+def test_no_reason_names_a_patient(kind, there, files, tmp_path):
+    outcomes = [*transport(kind, there).send(files), *transport(kind, away(kind, tmp_path)).send(files)]
 
     assert not [outcome for outcome in outcomes for word in ("Test^Case", "TEST-1", "19600101") if word in outcome.reason]
