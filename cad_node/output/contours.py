@@ -2,6 +2,7 @@
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial import KDTree
 from skimage.measure import approximate_polygon, find_contours, points_in_poly
 
 from cad_node.imaging.shapes import Mask
@@ -44,12 +45,20 @@ def _signed_area(line: Points) -> float:
 
 
 def _keyholed(line: Points, holes: list[Points]) -> Points:
-    """The nearest hole first, so that no channel crosses another hole."""
-    waiting = list(holes)
-    while waiting:
-        gaps = [np.linalg.norm(line[:, np.newaxis] - hole, axis=2) for hole in waiting]
-        nearest = min(range(len(waiting)), key=lambda index: float(gaps[index].min()))
-        at, entry = np.unravel_index(gaps[nearest].argmin(), gaps[nearest].shape)
-        hole = np.roll(waiting.pop(nearest), -int(entry), axis=0)
-        line = np.vstack((line[: at + 1], hole, hole[:1], line[at:]))
+    """The nearest hole first, each from the nearest point of what is joined already: so no channel crosses another hole."""
+    if not holes:
+        return line
+    points, owner = np.vstack(holes), np.repeat(np.arange(len(holes)), [len(hole) for hole in holes])
+    gap, across = np.full(len(points), np.inf), np.zeros_like(points)
+    joined = line
+    while len(points):
+        distance, nearest = (np.asarray(found) for found in KDTree(joined).query(points))
+        closer = distance < gap
+        gap[closer], across[closer] = distance[closer], joined[nearest[closer]]
+        entry = gap.argmin()
+        joined = np.roll(holes[owner[entry]], -int(entry - np.searchsorted(owner, owner[entry])), axis=0)
+        at = int(np.flatnonzero((line == across[entry]).all(axis=1))[0])
+        line = np.vstack((line[: at + 1], joined, joined[:1], line[at:]))
+        waiting = owner != owner[entry]
+        points, owner, gap, across = points[waiting], owner[waiting], gap[waiting], across[waiting]
     return line

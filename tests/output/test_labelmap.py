@@ -12,6 +12,7 @@ from cad_node.findings import Findings, Region
 from cad_node.output.file import encode
 from cad_node.output.labelmap import build_labelmap, labelmap_instance_uid, labelmap_series_uid
 from cad_node.output.seg import build_seg
+from tests.interop.tools import dciodvfy_errors
 from tests.output import case
 
 
@@ -108,3 +109,16 @@ def test_neither_organ_nor_finding_makes_none():
     built = build_labelmap(volume, Findings((), ()), case.run())
 
     assert not built
+
+
+def test_dciodvfy_finds_no_error_but_that_it_does_not_know_the_object(tmp_path):
+    volume = case.volume()
+    path = tmp_path / "labelmap.dcm"
+    path.write_bytes(encode(*build_labelmap(volume, case.findings(volume), case.run())))
+
+    errors = dciodvfy_errors(path)
+
+    # Release 20220618 is older than label maps, in which the background has number 0, PS3.3 C.8.20.4.
+    assert [error for error in errors if "SegmentNumber not monotonically increasing" not in error] == [
+        "Error - Information Object Not found"
+    ]

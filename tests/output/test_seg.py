@@ -15,6 +15,7 @@ from cad_node.output.headers import reference_headers
 from cad_node.output.seg import build_seg
 from cad_node.output.segments import describe_segments
 from tests.factory import altered, ct_study
+from tests.interop.tools import dciodvfy_errors
 from tests.output import case
 
 
@@ -218,3 +219,15 @@ def test_building_leaves_the_volume_s_headers_as_they_were():
     build_seg(volume, case.findings(volume), case.run())
 
     assert [source.to_json() for source in volume.sources] == before
+
+
+def test_dciodvfy_finds_no_error_in_one_with_all_frames(tmp_path):
+    volume = case.volume()
+    paths = []
+    for number, ds in enumerate(build_seg(volume, case.findings(volume), replace(case.run(), keeps_empty_frames=True)), 1):
+        paths.append(tmp_path / f"{number}.dcm")
+        paths[-1].write_bytes(encode(ds))
+
+    errors = dciodvfy_errors(*paths)
+
+    assert errors == []
