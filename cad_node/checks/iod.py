@@ -4,10 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
-from pydicom.uid import (
-    ParametricMapStorage,
-    SegmentationStorage,
-)
+from pydicom.uid import MultiFrameTrueColorSecondaryCaptureImageStorage, ParametricMapStorage, SegmentationStorage
 
 from cad_node.checks.standard import Requirement, is_known, requirements
 
@@ -49,6 +46,11 @@ LABEL_MAP_SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66.7"
 _CONDITIONS: tuple[tuple[Callable[[Dataset], bool], str, str], ...] = (
     (lambda ds: "Rows" in ds and ds.SOPClassUID != ParametricMapStorage, "PixelData", "it is an image, PS3.3 C.7.6.3"),
     (lambda ds: ds.get("SamplesPerPixel", 1) > 1, "PlanarConfiguration", "pixels have several samples, PS3.3 C.7.6.3"),
+    (
+        lambda ds: ds.SOPClassUID == MultiFrameTrueColorSecondaryCaptureImageStorage and ds.NumberOfFrames > 1,
+        "FrameIncrementPointer",
+        "there are several frames, PS3.3 C.8.6.3",
+    ),
     (lambda ds: ds.get("LossyImageCompression") == "01", "LossyImageCompressionRatio", "pixels are lossy, PS3.3 C.7.6.1"),
     (lambda ds: ds.get("SegmentationType") == "FRACTIONAL", "SegmentationFractionalType", "segments are fractional, PS3.3 C.8.20.2"),
     (lambda ds: ds.SOPClassUID == ParametricMapStorage, "FloatPixelData", "values are single precision, PS3.3 C.7.6.24"),

@@ -39,13 +39,14 @@ def is_known(sop_class_uid: str) -> bool:
 
 # The tables flatten macros that apply on a condition as if they always did: the value types of a content item.
 _CHECKED_ELSEWHERE = frozenset({"sr-document-content"})
+_SPECIALISED = frozenset({("multi-frame", "FrameIncrementPointer")})  # of several frames only, PS3.3 C.8.6.3
 _FUNCTIONAL_GROUPS = "multi-frame-functional-groups"  # their macros are shared or per frame, which a table can't say
 
 
 def _attributes(module: str) -> Iterator[tuple[str, str, list[str]]]:
     for attribute in get_module_attribute_map()[module]:
         path = attribute["path"]
-        if not (path and module.endswith(_FUNCTIONAL_GROUPS)):
+        if not (path and module.endswith(_FUNCTIONAL_GROUPS)) and (module, attribute["keyword"]) not in _SPECIALISED:
             yield attribute["keyword"], attribute["type"], path
 
 

@@ -195,24 +195,19 @@ def contours_on_the_next_slice(ds: Dataset) -> None:
             del contour.ContourImageSequence  # which would give it away
 
 
-def stl_corners(ds: Dataset) -> np.ndarray:
-    """A view of the corners' coordinates, in a copy that takes the place of the document."""
-    content = bytearray(ds.EncapsulatedDocument)
-    ds.EncapsulatedDocument = content
+def reshape_surface(ds: Dataset, reshaped) -> None:
     triangle = np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attributes", "<u2")])
-    return np.frombuffer(content, triangle, offset=84)["corners"]
+    triangles = np.frombuffer(ds.EncapsulatedDocument, triangle, offset=84).copy()
+    triangles["corners"] = reshaped(triangles["corners"])
+    ds.EncapsulatedDocument = ds.EncapsulatedDocument[:84] + triangles.tobytes()
 
 
 def move_surface(ds: Dataset) -> None:
-    stl_corners(ds)[..., 0] += 1.5
-    ds.EncapsulatedDocument = bytes(ds.EncapsulatedDocument)
+    reshape_surface(ds, lambda corners: corners + np.float32([1.5, 0, 0]))
 
 
 def shrink_surface(ds: Dataset) -> None:
-    corners = stl_corners(ds)
-    centre = corners.mean(axis=(0, 1))
-    corners[:] = (corners - centre) * 0.95 + centre
-    ds.EncapsulatedDocument = bytes(ds.EncapsulatedDocument)
+    reshape_surface(ds, lambda corners: (corners - corners.mean(axis=(0, 1))) * 0.95 + corners.mean(axis=(0, 1)))
 
 
 def blacken(ds: Dataset) -> None:
