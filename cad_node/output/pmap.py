@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
-from highdicom import VOILUTTransformation
+from highdicom import VOILUTFunctionValues, VOILUTTransformation
 from highdicom.pm import ParametricMap, RealWorldValueMapping
 from highdicom.sr import CodeContentItem
 from numpy.typing import NDArray
@@ -132,4 +132,5 @@ def _window(heats: Sequence[Heat]) -> VOILUTTransformation:
     """From nothing to the strongest evidence, for or against: where all speaks against, none of it shows as if it spoke for."""
     strongest = max(float(np.abs(heat.values).max()) for heat in heats)
     width = max(round(strongest, 4), 0.0001)
-    return VOILUTTransformation(window_center=[width / 2], window_width=[width], window_explanation=["Evidence for"])
+    exact = VOILUTFunctionValues.LINEAR_EXACT  # the only linear one whose window may be narrower than 1, PS3.3 C.11.2.1.3.2
+    return VOILUTTransformation([width / 2], [width], ["Evidence for"], voi_lut_function=exact)
