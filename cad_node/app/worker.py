@@ -19,9 +19,11 @@ from cad_node.output.cad_sr import build_cad_sr
 from cad_node.output.gsps import build_gsps
 from cad_node.output.kos import build_kos
 from cad_node.output.labelmap import build_labelmap
+from cad_node.output.pdf import build_pdf
 from cad_node.output.pmap import build_pmap
 from cad_node.output.rejection import build_rejection
 from cad_node.output.rtstruct import build_rtstruct
+from cad_node.output.sc import build_sc
 from cad_node.output.seg import build_seg
 from cad_node.output.sr import build_sr
 from cad_node.output.stl import build_stl
@@ -42,8 +44,10 @@ BUILDERS: Mapping[str, Builder] = {
     "sr": build_sr,
     "cad_sr": build_cad_sr,
     "gsps": build_gsps,
+    "sc": build_sc,
     "pmap": build_pmap,
     "rtstruct": build_rtstruct,
+    "pdf": build_pdf,
     "stl": build_stl,
     "kos": build_kos,
     "rejection": build_rejection,

@@ -9,10 +9,9 @@ from cad_node.findings import Findings
 from cad_node.output.builder import Run
 from cad_node.output.colours import finding_colour
 from cad_node.output.drawing import AMBER, DIM, GREY, WHITE, chip, shorten, wrap, write
-from cad_node.output.equipment import software_versions
 from cad_node.output.key_images import Scene, close_up_picture, map_picture, slice_picture
 from cad_node.output.page import BOLD_PX, FOOT_PX, LINE_PX, MARGIN_PX, PAGE_PX, TEXT_PX, blank_page, put_foot
-from cad_node.output.wording import Row, algorithm, headline, legend, organ_table, row, source
+from cad_node.output.wording import Row, algorithm, headline, legend, organ_table, row, software, source
 
 _ROOM_PX = PAGE_PX - 2 * MARGIN_PX
 _LOCATION_PX = 250
@@ -38,7 +37,7 @@ def summary_page(scene: Scene, header: Dataset, run: Run) -> Image.Image:
 def _head(page: Image.Image, scene: Scene, header: Dataset, run: Run) -> int:
     write(page, (MARGIN_PX, 12), shorten(algorithm(run), _ROOM_PX, 30, bold=True), 30, bold=True)
     y = _paragraph(page, source(scene.volume, header), 50, GREY)
-    y = _paragraph(page, f"With {', '.join(software_versions(run)[1:])}", y, GREY)
+    y = _paragraph(page, software(run), y, GREY)
     ImageDraw.Draw(page).rectangle((MARGIN_PX, y + 6, PAGE_PX - MARGIN_PX, y + 44), fill=DIM)
     write(page, (MARGIN_PX + 10, y + 25), headline(scene.findings, run), BOLD_PX, WHITE, bold=True, anchor="lm")
     return y + 52

@@ -11,6 +11,7 @@ from cad_node.findings import Finding, Findings, Measurement
 from cad_node.imaging.concepts import LOCATION_IN_CHEST, LUNG_QUANTITIES, PERCENT
 from cad_node.imaging.volume import Volume
 from cad_node.output.builder import Run
+from cad_node.output.equipment import software_versions
 from cad_node.output.fonts import covers
 
 
@@ -95,6 +96,12 @@ def organ_table(findings: Findings) -> list[list[str]]:
 def algorithm(run: Run, whole: bool = False) -> str:
     """The model as it is called and its version. whole: also in characters that can't be drawn, else by its name."""
     return f"{run.manifest.title if whole or covers(run.manifest.title) else run.manifest.name} {run.manifest.version}"
+
+
+def software(run: Run) -> str:
+    """The model by its name, its parts, and the node, each with its version."""
+    _, *others = software_versions(run)
+    return ", ".join((f"{run.manifest.name} {run.manifest.version}", *others))
 
 
 def source(volume: Volume, header: Dataset, whole: bool = False) -> str:

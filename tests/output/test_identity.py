@@ -17,9 +17,11 @@ from cad_node.output.file import encode
 from cad_node.output.gsps import build_gsps
 from cad_node.output.kos import build_kos
 from cad_node.output.labelmap import build_labelmap
+from cad_node.output.pdf import build_pdf
 from cad_node.output.pmap import build_pmap
 from cad_node.output.rejection import build_rejection
 from cad_node.output.rtstruct import build_rtstruct
+from cad_node.output.sc import build_sc
 from cad_node.output.seg import build_seg
 from cad_node.output.sr import build_sr
 from cad_node.output.stl import build_stl
@@ -46,16 +48,18 @@ SERIES = {  # number and what ends the description
     build_sr: (9102, "report"),
     build_cad_sr: (9106, "CAD report"),
     build_gsps: (9107, "marks"),
+    build_sc: (9108, "key images"),
     build_pmap: (9109, "heat map"),
     build_rtstruct: (9112, "contours"),
+    build_pdf: (9113, "PDF report"),
     build_a_surface: (9114, "surfaces"),
     build_a_root: (9105, "results"),
     build_kos: (9110, "of interest"),
     build_a_rejection: (9111, "rejected for quality reasons"),
 }
 BUILDERS = tuple(SERIES)
-WITHOUT_GEOMETRY = (build_rtstruct, build_a_surface, build_a_root, build_kos, build_a_rejection)
-REFERS_TO_OTHERS = (build_kos, build_a_rejection)  # than the whole source
+WITHOUT_GEOMETRY = (build_sc, build_rtstruct, build_pdf, build_a_surface, build_a_root, build_kos, build_a_rejection)
+REFERS_TO_OTHERS = (build_sc, build_kos, build_a_rejection)  # than the whole source
 
 
 def source_study(**values):
