@@ -35,7 +35,8 @@ def simplified(polygon: Points, tolerance_px: float) -> Points:
 def _without_points_on_the_way(line: Points) -> Points:
     """Without those that lie on the straight line from the one before to the one after."""
     before, after = line - np.roll(line, 1, axis=0), np.roll(line, -1, axis=0) - line
-    return line[before[:, 0] * after[:, 1] != before[:, 1] * after[:, 0]]
+    turns = before[:, 0] * after[:, 1] != before[:, 1] * after[:, 0]
+    return np.asarray(line[turns])
 
 
 def _signed_area(line: Points) -> float:
@@ -50,7 +51,7 @@ def _keyholed(line: Points, holes: list[Points]) -> Points:
         return line
     points, owner = np.vstack(holes), np.repeat(np.arange(len(holes)), [len(hole) for hole in holes])
     gap, across = np.full(len(points), np.inf), np.zeros_like(points)
-    joined = line
+    joined: Points = line
     while len(points):
         distance, nearest = (np.asarray(found) for found in KDTree(joined).query(points))
         closer = distance < gap

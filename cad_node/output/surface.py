@@ -6,6 +6,7 @@ from scipy.ndimage import gaussian_filter
 from scipy.optimize import brentq
 from skimage.measure import marching_cubes
 from trimesh import Trimesh
+from trimesh.smoothing import filter_taubin
 
 from cad_node.findings import Region
 
@@ -16,7 +17,9 @@ _SMOOTHING_CELLS = 0.6  # standard deviation: takes the steps between voxels awa
 _MARGIN_CELLS = 4  # what smoothing reaches
 _VOLUME_TOLERANCE = 0.005  # a part of it
 _CLEARANCE = 1e-3  # of the field from the level, so that no two vertices become one when they are written as float32
+_HALF = 0.5  # where the surface of something large lies
 _LEVELS = (0.01, 0.99)  # of the field's greatest value
+_NUDGES = (1.0, 0.99, 1.01, 0.98, 1.02, 0.97)
 
 
 def surface(region: Region, affine: NDArray[np.float64]) -> Trimesh:
@@ -30,15 +33,10 @@ def surface(region: Region, affine: NDArray[np.float64]) -> Trimesh:
     field = _smoothed(region, voxels_per_cell)
     to_lps_mm = affine @ _cells_to_voxels(region, voxels_per_cell)
     wanted_mm3 = float(np.count_nonzero(region.mask) * abs(np.linalg.det(affine[:3, :3])))
-
-    def excess(level: float) -> float:
-        return _at_level(field, level, to_lps_mm).volume / wanted_mm3 - 1
-
-    half = _at_level(field, 0.5, to_lps_mm) if field.max() > 0.5 else None
-    if half and abs(half.volume / wanted_mm3 - 1) <= _VOLUME_TOLERANCE:
-        return half
-    low, high = (share * float(field.max()) for share in _LEVELS)
-    return _at_level(field, brentq(excess, low, high, xtol=1e-4), to_lps_mm)
+    mesh = _evened(_closed(field, _level(field, to_lps_mm, wanted_mm3), to_lps_mm))
+    centre = mesh.vertices.mean(axis=0)
+    mesh.vertices = centre + (mesh.vertices - centre) * np.cbrt(wanted_mm3 / mesh.volume)  # what is left of a difference
+    return mesh
 
 
 def _cell(region: Region, affine: NDArray[np.float64]) -> tuple[int, int, int]:
@@ -70,6 +68,28 @@ def _cells_to_voxels(region: Region, voxels_per_cell: tuple[int, int, int]) -> N
     return matrix
 
 
+def _level(field: Field, to_lps_mm: NDArray[np.float64], wanted_mm3: float) -> float:
+    """The field's value on a surface that encloses so much; a half, where that is near enough."""
+
+    def excess(level: float) -> float:
+        return _at_level(field, level, to_lps_mm).volume / wanted_mm3 - 1
+
+    greatest = float(field.max())
+    if greatest > _HALF and abs(excess(_HALF)) <= _VOLUME_TOLERANCE:
+        return _HALF
+    low, high = (share * greatest for share in _LEVELS)
+    return float(brentq(excess, low, high, xtol=1e-4))
+
+
+def _closed(field: Field, level: float, to_lps_mm: NDArray[np.float64]) -> Trimesh:
+    """The surface at about this level; in rare cells marching cubes has four triangles meet at an edge, but not at levels beside it."""
+    for factor in _NUDGES:
+        mesh = _at_level(field, level * factor, to_lps_mm)
+        if mesh.is_watertight:
+            break
+    return mesh
+
+
 def _at_level(field: Field, level: float, to_lps_mm: NDArray[np.float64]) -> Trimesh:
     clear = np.where(np.abs(field - level) < _CLEARANCE, np.float32(level + _CLEARANCE), field)
     vertices, faces, _, _ = marching_cubes(clear, level)  # type: ignore[no-untyped-call]
@@ -77,3 +97,9 @@ def _at_level(field: Field, level: float, to_lps_mm: NDArray[np.float64]) -> Tri
     if mesh.volume < 0:  # the axes' order or direction mirrors
         mesh.invert()
     return mesh
+
+
+def _evened(mesh: Trimesh) -> Trimesh:
+    """Without what is left of the steps, where that doesn't change the volume; it would make little of a few voxels."""
+    even = filter_taubin(mesh.copy(), lamb=0.5, nu=0.53, iterations=10)  # type: ignore[no-untyped-call]
+    return even if abs(even.volume / mesh.volume - 1) <= _VOLUME_TOLERANCE else mesh
