@@ -76,6 +76,7 @@ def heat_picture(scene: Scene, number: int, heat: Heat, side_px: int, text_px: i
     )  # what speaks against shows as none
     opacity = (HEAT_OPACITY * np.clip(2 * share, 0, 1))[..., np.newaxis]
     picture = Image.fromarray(np.asarray((1 - opacity) * grey[..., np.newaxis] + opacity * heat_colours(share) + 0.5, np.uint8))
+    stroke(picture, outline(scene.finding(number).region, index, view), WHITE, 1.0, rim=False)
     bottom = side_px - 10
     middle = (side_px // 4 + 6, side_px - side_px // 4 - 16)
     colour_bar(picture, (middle[0], bottom - 12, middle[1], bottom))

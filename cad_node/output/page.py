@@ -13,6 +13,7 @@ BOLD_PX = 24
 LINE_PX = 27
 MARGIN_PX = 14
 FOOT_PX = 34  # high
+MOST_SHOWN = 15  # findings: what the summary has room for, and 1.8 MB a page
 
 _GROUND = (13, 16, 20)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from io import BytesIO
+from math import dist
 
 from PIL import ImageOps
 from PIL.Image import Image as Picture
@@ -17,6 +18,7 @@ from cad_node.output.drawing import is_dark
 from cad_node.output.equipment import REVIEW_REMARK
 from cad_node.output.key_images import Scene, close_up_picture, map_picture, slice_picture
 from cad_node.output.report_text import AMBER, BOLD, INK, PALE, REGULAR, paragraph, register_fonts
+from cad_node.output.views import close_up, overview
 from cad_node.output.wording import Row, algorithm, date, headline, legend, organ_table, person, row, software, source, text_of
 
 _WIDTH, _HEIGHT = A4
@@ -59,7 +61,14 @@ def _story(scene: Scene, header: Dataset, run: Run) -> list[Flowable]:
 def _title(run: Run) -> Table:
     cells = [[paragraph(algorithm(run, whole=True), 15, bold=True), paragraph(REVIEW_REMARK, 9, AMBER, bold=True, right=True)]]
     return Table(
-        cells, [_ROOM - 190, 190], style=[*_TIGHT, ("LINEBELOW", (0, 0), (-1, -1), 1, INK), ("BOTTOMPADDING", (0, 0), (-1, -1), 5)]
+        cells,
+        [_ROOM - 190, 190],
+        style=[
+            *_TIGHT,
+            ("LINEBELOW", (0, 0), (-1, -1), 1, INK),
+            ("BOTTOMPADDING", (0, 0), (-1, -1), 5),
+            ("LEFTPADDING", (0, 0), (0, 0), 0),
+        ],
     )
 
 
@@ -116,10 +125,14 @@ def _pictures(scene: Scene) -> Table:
 
 
 def _inset(scene: Scene, number: int) -> Picture:
-    """The slice with the close-up in its corner."""
-    picture = slice_picture(scene, number, _PICTURE_PX, _TEXT_PX)
-    small = ImageOps.expand(close_up_picture(scene, number, 2 * _PICTURE_PX // 5, _TEXT_PX, marked=True), 2, finding_colour(number))
-    picture.paste(small, (0, _PICTURE_PX - small.height))
+    """The slice with the close-up in the corner farthest from the finding; the lower right one is the scale bar's."""
+    picture, side = slice_picture(scene, number, _PICTURE_PX, _TEXT_PX), 2 * _PICTURE_PX // 5
+    small = ImageOps.expand(close_up_picture(scene, number, side - 4, _TEXT_PX, marked=True), 2, finding_colour(number))
+    finding = scene.finding(number)
+    at = overview(scene.volume, scene.findings, _PICTURE_PX).at(*close_up(scene.volume, finding, side).centre)
+    far = _PICTURE_PX - side
+    corners = ((0, far), (0, 0), (far, 0))
+    picture.paste(small, max(corners, key=lambda corner: dist(at, (corner[0] + side / 2, corner[1] + side / 2))))
     return picture
 
 

@@ -22,19 +22,18 @@ from cad_node.output.headers import reference_headers
 from cad_node.output.key_images import Scene, letters
 from cad_node.output.key_page import key_page
 from cad_node.output.laterality import state_laterality
-from cad_node.output.page import PAGE_PX
+from cad_node.output.page import MOST_SHOWN, PAGE_PX
 from cad_node.output.stamp import stamp
 from cad_node.output.summary_page import summary_page
 from cad_node.output.windowing import window_for
 
 SERIES_NUMBER = 9108  # of every Secondary Capture
-MOST_KEY_PAGES = 15  # 1.8 MB each
 
 
 def build_sc(volume: Volume, findings: Findings, run: Run) -> Sequence[Dataset]:
     """A summary page and a page for each finding; where there is none, a page that says so."""
     headers = reference_headers(volume, run)
-    shown = findings.findings[:MOST_KEY_PAGES]
+    shown = findings.findings[:MOST_SHOWN]
     scene = Scene(volume, findings, window_for(volume, run.manifest.output.site.code))
     pages = [summary_page(scene, headers[0], run), *(key_page(scene, number, run) for number in range(1, len(shown) + 1))]
     ds = _lay_out(headers[0], run)

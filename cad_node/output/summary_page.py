@@ -10,7 +10,7 @@ from cad_node.output.builder import Run
 from cad_node.output.colours import finding_colour
 from cad_node.output.drawing import AMBER, DIM, GREY, WHITE, chip, shorten, wrap, write
 from cad_node.output.key_images import Scene, close_up_picture, map_picture, slice_picture
-from cad_node.output.page import BOLD_PX, FOOT_PX, LINE_PX, MARGIN_PX, PAGE_PX, TEXT_PX, blank_page, put_foot
+from cad_node.output.page import BOLD_PX, FOOT_PX, LINE_PX, MARGIN_PX, MOST_SHOWN, PAGE_PX, TEXT_PX, blank_page, put_foot
 from cad_node.output.wording import Row, algorithm, headline, legend, organ_table, row, software, source
 
 _ROOM_PX = PAGE_PX - 2 * MARGIN_PX
@@ -25,8 +25,9 @@ def summary_page(scene: Scene, header: Dataset, run: Run) -> Image.Image:
     page, volume, findings = blank_page(), scene.volume, scene.findings
     y = _head(page, scene, header, run)
     if findings.findings:
-        y = _table(page, [row(finding, number, volume) for number, finding in enumerate(findings.findings, 1)], y)
-        y = _paragraph(page, legend(findings, run), y + 4, GREY)
+        y = _table(page, [row(finding, number, volume) for number, finding in enumerate(findings.findings[:MOST_SHOWN], 1)], y)
+        more = len(findings.findings) - MOST_SHOWN
+        y = _paragraph(page, (f"And {more} more, not shown here. " if more > 0 else "") + legend(findings, run), y + 4, GREY)
     y = _remarks(page, findings, y + 4)
     y = _organs(page, organ_table(findings), y + 10)
     _pictures(page, scene, y + 10)

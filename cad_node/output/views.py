@@ -74,7 +74,7 @@ def close_up(volume: Volume, finding: Finding, side_px: int) -> View:
 
 
 def outline(region: Region, slice_index: int, view: View) -> Sequence[Line]:
-    """The mask's border on a slice, along its pixels' edges; empty where it has no pixel there."""
+    """The mask's border on a slice, along its pixels' edges, of every part and hole of it; empty where it has no pixel there."""
     at = slice_index - region.origin[0]
     if not 0 <= at < len(region.mask):
         return []

@@ -20,7 +20,6 @@ class Row:
     """A finding in a table."""
 
     number: int
-    label: str
     location: str
     size: str  # mm
     volume: str  # mm³
@@ -35,7 +34,6 @@ def row(finding: Finding, number: int, volume: Volume) -> Row:
     rated = rating(finding)
     return Row(
         number=number,
-        label=finding.label,
         location=location(finding),
         size=f"{finding.long_axis.length_mm:.1f} × {finding.short_axis.length_mm:.1f}",
         volume=f"{finding.volume_mm3:.0f}",
@@ -109,7 +107,7 @@ def source(volume: Volume, header: Dataset, whole: bool = False) -> str:
     told = str(header.get("SeriesDescription") or "")
     number = header.get("SeriesNumber")
     named = " ".join(
-        filter(None, (f"{header.Modality} series", str(number or ""), f"“{told}”" if told and (whole or covers(told)) else ""))
+        filter(None, (f"{header.get('Modality', '')} series", str(number or ""), f"“{told}”" if told and (whole or covers(told)) else ""))
     )
     taken = date(header.get("SeriesDate") or header.get("AcquisitionDate") or header.get("StudyDate"))
     return " · ".join(filter(None, (named, taken, f"{len(volume.sources)} images, {volume.spacing_mm[0]:.2f} mm apart")))

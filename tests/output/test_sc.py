@@ -14,8 +14,8 @@ from cad_node.output.colours import finding_colour
 from cad_node.output.drawing import AMBER, shorten, width_px, wrap
 from cad_node.output.file import encode
 from cad_node.output.key_images import Scene, heat_picture, letters, slice_picture
-from cad_node.output.page import PAGE_PX, TEXT_PX
-from cad_node.output.sc import MOST_KEY_PAGES, build_sc
+from cad_node.output.page import FOOT_PX, MOST_SHOWN, PAGE_PX, TEXT_PX
+from cad_node.output.sc import build_sc
 from cad_node.output.views import close_up, outline, overview
 from cad_node.output.windowing import Window, window_for
 from cad_node.output.wording import percent
@@ -91,9 +91,11 @@ def test_volume_without_organs_or_findings_gives_a_page_too():
 def test_no_more_than_the_first_fifteen_have_a_page_of_their_own():
     volume = case.volume()
 
-    ds = reread(volume, many(volume, 18))
+    ds = reread(volume, many(volume, 40))
 
-    assert ds.NumberOfFrames == 1 + MOST_KEY_PAGES
+    assert ds.NumberOfFrames == 1 + MOST_SHOWN
+    foot = ds.pixel_array[0, PAGE_PX - FOOT_PX + 2, : PAGE_PX // 2]
+    assert np.ptp(foot, axis=0).max() == 0  # the table ends above it
 
 
 def test_remarks_are_on_the_summary_also_where_the_table_is_long():
