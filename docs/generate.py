@@ -15,6 +15,10 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydicom.uid import UID
 
+from cad_node.checks.air import Rule
+from cad_node.checks.air_findings import RULES
+from cad_node.checks.air_general import RESULTS
+from cad_node.checks.air_subject import Kind
 from cad_node.deliver.statuses import outcome_of
 from cad_node.implementation import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from cad_node.lifecycle import COMMITMENT_MOVES, DELIVERY_MOVES, JOB_MOVES, STEP_MOVES, STUDY_MOVES
@@ -149,6 +153,18 @@ def delivery_status_table() -> str:
     return table(("Status", "Meaning", "The delivery is"), rows)
 
 
+def air_rule_table() -> str:
+    return table(
+        ("rule", "section", "what it demands", "of"), [(f"`{rule.name}`", rule.section, rule.demands, _kinds(rule)) for rule in RULES]
+    )
+
+
+def _kinds(rule: Rule) -> str:
+    if rule.kinds == frozenset(Kind):
+        return "everything"
+    return "every result" if rule.kinds == RESULTS else ", ".join(sorted(rule.kinds))
+
+
 def implementation_table() -> str:
     return table(
         ("", "value"),
@@ -174,6 +190,7 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "query keys": query_key_table,
     "delivery statuses": delivery_status_table,
     "implementation": implementation_table,
+    "AIR rules": air_rule_table,
     "private codes of quantities": lambda: table(*measurement_parts.private_codes()),
     "nodule quantities": lambda: table(*measurement_parts.nodule_quantities()),
     "lung quantities": lambda: table(*measurement_parts.lung_quantities()),
@@ -181,7 +198,7 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "volume errors": lambda: table(*measurement_parts.volume_errors()),
     "diameter errors": lambda: table(*measurement_parts.diameter_errors()),
 }
-DOCUMENTS = ("ARCHITECTURE.md", "docs/configuration.md", "docs/conformance.md", "docs/measurement.md")
+DOCUMENTS = ("ARCHITECTURE.md", "docs/checks.md", "docs/configuration.md", "docs/conformance.md", "docs/measurement.md")
 
 
 def renewed(text: str) -> str:

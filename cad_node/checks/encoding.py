@@ -64,16 +64,14 @@ def _walk(ds: Dataset, encodings: list[str], where: str, foreign_uids: Container
     """(element of the top level, fault)"""
     if "SpecificCharacterSet" in ds:
         encodings = convert_encodings(ds.SpecificCharacterSet)
-    before = BaseTag(0)
-    for tag in ds.keys():  # noqa: SIM118 - iterating over a Dataset sorts, and converts every value
-        element = ds.get_item(tag, keep_deferred=True)
-        assert element is not None
+    before = 0
+    for tag, element in ds.items():  # as they were read; iterating over a Dataset itself sorts, and converts every value
         name = where + _name(tag)
-        if tag <= before:
+        if int(tag) <= before:
             yield tag, f"{name} comes after a higher tag"
-        before = tag
+        before = int(tag)
         if element.VR == "SQ":
-            for item in ds[tag].value:
+            for item in ds[tag].value:  # noqa: PLR1733 - what was read are bytes
                 yield from ((tag, fault) for _, fault in _walk(item, encodings, f"{name}/", foreign_uids))
         elif isinstance(element, RawDataElement):
             yield from ((tag, f"{name} {fault}") for fault in _faults(element, encodings, foreign_uids))
@@ -148,15 +146,15 @@ def _counted(element: DataElement) -> Iterator[str]:
 
 def _miscounted(tag: BaseTag, count: int) -> Iterator[str]:
     """PS3.6"""
-    if count and not tag.is_private and dictionary_has_tag(tag):
-        least, most, step = _multiplicity(dictionary_VM(tag))
-        if not least <= count <= most or (count - least) % step:
-            yield f"has {count} values, not {dictionary_VM(tag)}"
+    least, most, step = _multiplicity(tag)
+    if count and (not least <= count <= most or (count - least) % step):
+        yield f"has {count} values, not {dictionary_VM(tag)}"
 
 
-@lru_cache
-def _multiplicity(vm: str) -> tuple[int, float, int]:
-    """Least, most and step: "3", "1-n", "2-2n"."""
+@lru_cache(maxsize=4096)
+def _multiplicity(tag: BaseTag) -> tuple[int, float, int]:
+    """Least, most and step: of "3", "1-n", "2-2n"."""
+    vm = dictionary_VM(tag) if not tag.is_private and dictionary_has_tag(tag) else ""
     first = re.match(r"\d+", vm)
     if first is None:
         return 0, float("inf"), 1
@@ -169,18 +167,14 @@ def _multiplicity(vm: str) -> tuple[int, float, int]:
     return least, float("inf"), int(last[:-1] or 1)
 
 
+@lru_cache(maxsize=4096)
 def _vr_fits(tag: BaseTag, vr: str) -> bool:
     if tag.is_private or not dictionary_has_tag(tag):
         return True
-    allowed = _dictionary_vr(tag)
+    allowed = dictionary_VR(tag)
     return vr == allowed or vr in _AMBIGUOUS.get(allowed, ()) or vr == "UN"
 
 
-@lru_cache
-def _dictionary_vr(tag: BaseTag) -> str:
-    return dictionary_VR(tag)
-
-
-@lru_cache
+@lru_cache(maxsize=4096)
 def _name(tag: BaseTag) -> str:
     return (dictionary_keyword(tag) if dictionary_has_tag(tag) else "") or str(tag)

@@ -53,7 +53,8 @@ def slices_of(volume: Volume) -> Slices:
 
 def slice_indices(ds: Dataset, slices: Slices) -> list[int]:
     """For each frame the slice whose position is nearest to the frame's own. Raises AttributeError if a frame has no position."""
-    at = np.array([_position(ds, groups) for groups in ds.PerFrameFunctionalGroupsSequence]) @ slices.normal
+    shared = ds.SharedFunctionalGroupsSequence[0]
+    at = np.array([_position(shared, groups) for groups in ds.PerFrameFunctionalGroupsSequence]) @ slices.normal
     return [int(nearest) for nearest in np.abs(at[:, np.newaxis] - slices.positions @ slices.normal).argmin(axis=1)]
 
 
@@ -63,16 +64,17 @@ def misplaced(ds: Dataset, slices: Slices, indices: Sequence[int]) -> Iterator[s
         yield f"frames have {ds.Rows} x {ds.Columns} pixels, the source's slices {slices.rows} x {slices.columns}"
     if int(ds.NumberOfFrames) != len(indices):
         yield f"NumberOfFrames is {ds.NumberOfFrames}, and {len(indices)} frames are described"
+    shared = ds.SharedFunctionalGroupsSequence[0]
     for number, (groups, index) in enumerate(zip(ds.PerFrameFunctionalGroupsSequence, indices, strict=True), 1):
-        fault = _misoriented(ds, groups, slices) or _off_its_slice(ds, groups, slices, index)
+        fault = _misoriented(shared, groups, slices) or _off_its_slice(shared, groups, slices, index)
         if fault:
             yield f"frame {number} {fault}"
             return
 
 
-def functional_group(ds: Dataset, groups: Dataset, keyword: str) -> Dataset | None:
+def functional_group(shared: Dataset, groups: Dataset, keyword: str) -> Dataset | None:
     """One frame's macro, which may be shared by all, PS3.3 C.7.6.16."""
-    found = groups.get(keyword) or ds.SharedFunctionalGroupsSequence[0].get(keyword)
+    found = groups.get(keyword) or shared.get(keyword)
     return found[0] if found else None
 
 
@@ -99,9 +101,9 @@ def frame_values(stored: NDArray[np.uint8], shape: tuple[int, int], number: int,
     return np.ascontiguousarray(stored[number * size : (number + 1) * size]).view(dtype).reshape(shape)
 
 
-def _misoriented(ds: Dataset, groups: Dataset, slices: Slices) -> str:
-    measures = functional_group(ds, groups, "PixelMeasuresSequence")
-    orientation = functional_group(ds, groups, "PlaneOrientationSequence")
+def _misoriented(shared: Dataset, groups: Dataset, slices: Slices) -> str:
+    measures = functional_group(shared, groups, "PixelMeasuresSequence")
+    orientation = functional_group(shared, groups, "PlaneOrientationSequence")
     if measures is None or orientation is None:
         return "has no orientation or no pixel spacing"
     row_mm, column_mm = (float(value) for value in measures.PixelSpacing)
@@ -115,8 +117,8 @@ def _misoriented(ds: Dataset, groups: Dataset, slices: Slices) -> str:
     return ""
 
 
-def _off_its_slice(ds: Dataset, groups: Dataset, slices: Slices, index: int) -> str:
-    off_mm = float(np.linalg.norm(_position(ds, groups) - slices.positions[index]))
+def _off_its_slice(shared: Dataset, groups: Dataset, slices: Slices, index: int) -> str:
+    off_mm = float(np.linalg.norm(_position(shared, groups) - slices.positions[index]))
     if off_mm > OFF_BY * slices.finest_mm:
         return f"lies {off_mm:.2f} mm off the nearest slice of the source"
     named = _named_source(groups)
@@ -125,8 +127,8 @@ def _off_its_slice(ds: Dataset, groups: Dataset, slices: Slices, index: int) -> 
     return ""
 
 
-def _position(ds: Dataset, groups: Dataset) -> NDArray[np.float64]:
-    plane = functional_group(ds, groups, "PlanePositionSequence")
+def _position(shared: Dataset, groups: Dataset) -> NDArray[np.float64]:
+    plane = functional_group(shared, groups, "PlanePositionSequence")
     if plane is None:
         raise AttributeError("a frame has no PlanePositionSequence")
     return np.array(plane.ImagePositionPatient, np.float64)

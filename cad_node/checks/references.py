@@ -4,20 +4,25 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from pydicom.dataset import Dataset
+from pydicom.tag import Tag
 from pydicom.uid import KeyObjectSelectionDocumentStorage
 
 from cad_node.checks.content_tree import is_report
 
 # Of the study and its order, as the source tells them; they name no image.
 _OF_THE_STUDY = frozenset(
-    {
-        "ReferencedPatientSequence",
-        "ReferencedPerformedProcedureStepSequence",
-        "ReferencedRequestSequence",
-        "ReferencedStudySequence",
-        "RequestAttributesSequence",
-    }
+    map(
+        Tag,
+        (
+            "ReferencedPatientSequence",
+            "ReferencedPerformedProcedureStepSequence",
+            "ReferencedRequestSequence",
+            "ReferencedStudySequence",
+            "RequestAttributesSequence",
+        ),
+    )
 )
+_REFERENCED_SOP_INSTANCE_UID = Tag("ReferencedSOPInstanceUID")
 _DETACHED_STUDY = "1.2.840.10008.3.1.2.3.1"  # a structure set names its study as if it were an instance, PS3.3 C.8.8.5
 _EVIDENCE = ("CurrentRequestedProcedureEvidenceSequence", "PertinentOtherEvidenceSequence")
 
@@ -71,12 +76,9 @@ def of_another_study(ds: Dataset, source: Dataset) -> Iterator[str]:
 
 
 def _references(ds: Dataset) -> Iterator[Reference]:
-    if "ReferencedSOPInstanceUID" in ds and ds.get("ReferencedSOPClassUID") != _DETACHED_STUDY:
+    if _REFERENCED_SOP_INSTANCE_UID in ds.keys() and ds.get("ReferencedSOPClassUID") != _DETACHED_STUDY:  # noqa: SIM118 - quicker
         yield Reference(str(ds.get("ReferencedSOPClassUID", "")), str(ds.ReferencedSOPInstanceUID))
-    for tag in ds.keys():  # noqa: SIM118 - iterating over a Dataset converts every value
-        element = ds.get_item(tag, keep_deferred=True)
-        if element is not None and element.VR == "SQ":
-            converted = ds[tag]
-            if converted.keyword not in _OF_THE_STUDY:
-                for item in converted.value:
-                    yield from _references(item)
+    sequences = [tag for tag, element in ds.items() if element.VR == "SQ" and tag not in _OF_THE_STUDY]  # as they were read
+    for tag in sequences:
+        for item in ds[tag].value:
+            yield from _references(item)

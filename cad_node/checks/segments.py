@@ -41,8 +41,9 @@ def _misdescribed(ds: Dataset, structures: Sequence[Structure]) -> Iterator[str]
 
 def _shown_segments(ds: Dataset) -> Iterator[int]:
     """The segment that each frame shows; of a label map 0."""
+    shared = ds.SharedFunctionalGroupsSequence[0]
     for groups in ds.PerFrameFunctionalGroupsSequence:
-        segment = functional_group(ds, groups, "SegmentIdentificationSequence")
+        segment = functional_group(shared, groups, "SegmentIdentificationSequence")
         yield int(segment.ReferencedSegmentNumber) if segment is not None else 0
 
 
