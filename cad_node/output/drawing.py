@@ -92,10 +92,12 @@ def ring(centre: Place, radius_px: float) -> Line:
 
 
 def chip(picture: Image.Image, centre: Place, text: str, colour: RGB, size_px: int) -> None:
-    """A disc in a finding's colour with its number."""
-    radius = 0.72 * size_px
-    mask = _coverage([ring((0.0, 0.0), radius)], *_square(radius), 0, filled=True)
-    picture.paste(colour, (round(centre[0] - radius) - 1, round(centre[1] - radius) - 1), mask)
+    """A disc in a finding's colour with its number, longer where that has several digits."""
+    height = round(1.3 * size_px)
+    width = max(height, round(width_px(text, size_px, bold=True) + 0.5 * size_px))
+    large = Image.new("L", (width * _SMOOTHING, height * _SMOOTHING))
+    ImageDraw.Draw(large).rounded_rectangle((0, 0, large.width - 1, large.height - 1), large.height / 2, fill=255)
+    picture.paste(colour, (round(centre[0] - width / 2), round(centre[1] - height / 2)), large.reduce(_SMOOTHING))
     write(picture, centre, text, size_px, WHITE if is_dark(colour) else BLACK, bold=True, anchor="mm")
 
 
@@ -129,20 +131,12 @@ def colour_bar(picture: Image.Image, box: tuple[int, int, int, int]) -> None:
     ImageDraw.Draw(picture).rectangle((left - 1, top - 1, right, bottom), outline=GREY)
 
 
-def _coverage(lines: Sequence[Line], low: NDArray[np.int_], high: NDArray[np.int_], thickness: float, filled: bool = False) -> Image.Image:
+def _coverage(lines: Sequence[Line], low: NDArray[np.int_], high: NDArray[np.int_], thickness: float) -> Image.Image:
     """How far the lines cover each pixel between `low` and `high`, 0..255."""
     width, height = (int(size) * _SMOOTHING for size in high - low)
     large = Image.new("L", (width, height))
     draw = ImageDraw.Draw(large)
     for line in lines:
         placed = [((x - low[0]) * _SMOOTHING, (y - low[1]) * _SMOOTHING) for x, y in line]
-        if filled:
-            draw.polygon(placed, fill=255)
-        else:
-            draw.line(placed, fill=255, width=max(1, round(thickness * _SMOOTHING)), joint="curve")
+        draw.line(placed, fill=255, width=max(1, round(thickness * _SMOOTHING)), joint="curve")
     return large.reduce(_SMOOTHING)
-
-
-def _square(radius: float) -> tuple[NDArray[np.int_], NDArray[np.int_]]:
-    half = int(np.ceil(radius)) + 1
-    return np.array([-half, -half]), np.array([half, half])

@@ -15,7 +15,7 @@ from cad_node.output.wording import Row, algorithm, headline, legend, organ_tabl
 
 _ROOM_PX = PAGE_PX - 2 * MARGIN_PX
 _LOCATION_PX = 250
-_COLUMNS = (("#", 0), ("Location", 44), ("Size, mm", 410), ("mm³", 486), ("Score", 570), ("Rating", 658), ("Image", _ROOM_PX))
+_COLUMNS = (("#", 0), ("Location", 50), ("Size, mm", 410), ("mm³", 486), ("Score", 570), ("Rating", 658), ("Image", _ROOM_PX))
 _SIDES = "llrrrrr"  # on which a column stands where it says
 _PICTURES, _GAP_PX, _SMALLEST_PX = 3, 8, 130  # in the row at the foot
 
@@ -52,7 +52,7 @@ def _table(page: Image.Image, rows: Sequence[Row], y: int) -> int:
     for one in rows:
         ImageDraw.Draw(page).line((MARGIN_PX, y, PAGE_PX - MARGIN_PX, y), DIM)
         middle = y + LINE_PX / 2
-        chip(page, (MARGIN_PX + 15, middle), str(one.number), finding_colour(one.number), TEXT_PX - 3)
+        chip(page, (MARGIN_PX + 18, middle), str(one.number), finding_colour(one.number), TEXT_PX)
         texts = (one.location, one.size, one.volume, one.score, one.rating, one.image)
         for text, (_, x), align in zip(texts, _COLUMNS[1:], _SIDES[1:], strict=True):
             write(
@@ -81,7 +81,7 @@ def _paragraph(page: Image.Image, text: str, y: int, colour: tuple[int, int, int
 
 
 def _organs(page: Image.Image, table: Sequence[Sequence[str]], y: int) -> int:
-    """What was measured goes down, the organs across. Nothing where there is no room. Returns where it ends."""
+    """What was measured goes down, up to three organs across. Nothing where there is no room. Returns where it ends."""
     if not table or y + LINE_PX * len(table[0]) > PAGE_PX - FOOT_PX:
         return y
     for place, (title, *values) in enumerate(zip(*table, strict=True)):
@@ -97,11 +97,11 @@ def _pictures(page: Image.Image, scene: Scene, y: int) -> None:
     side = min(PAGE_PX - FOOT_PX - y - _GAP_PX, (_ROOM_PX - (_PICTURES - 1) * _GAP_PX) // _PICTURES)
     if side < _SMALLEST_PX:
         return
-    pictures = [map_picture(scene, side, TEXT_PX - 2)]
+    pictures = [map_picture(scene, side, TEXT_PX)]
     if len(scene.findings.findings) == 1:
-        pictures.append(slice_picture(scene, 1, side, TEXT_PX - 2))
+        pictures.append(slice_picture(scene, 1, side, TEXT_PX))
     for number in range(1, min(len(scene.findings.findings), _PICTURES - len(pictures)) + 1):
         pictures.append(close_up_picture(scene, number, side, TEXT_PX, marked=True))
-        chip(pictures[-1], (20, 20), str(number), finding_colour(number), TEXT_PX - 3)
+        chip(pictures[-1], (20, 20), str(number), finding_colour(number), TEXT_PX)
     for place, picture in enumerate(pictures):
         page.paste(picture, (MARGIN_PX + place * (side + _GAP_PX), y))
