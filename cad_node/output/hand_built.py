@@ -1,5 +1,7 @@
 """The beginning of objects that no library makes: patient, study, series, equipment, SOP Common."""
 
+from typing import Any
+
 from highdicom.base import SOPClass
 from pydicom.dataset import Dataset
 from pydicom.uid import UID, ExplicitVRLittleEndian
@@ -8,7 +10,7 @@ from cad_node.output.builder import Run
 from cad_node.output.equipment import general_equipment
 
 
-def begin(header: Dataset, sop_class_uid: UID, sop_instance_uid: str, run: Run, **series: str | int) -> SOPClass:
+def begin(header: Dataset, sop_class_uid: UID, sop_instance_uid: str, run: Run, **series: Any) -> SOPClass:
     """To be filled with its own modules, and stamped.
 
     header: the first of reference_headers(), or a study_header(). series: SOPClass's arguments that tell one object from another.
