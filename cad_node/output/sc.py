@@ -6,10 +6,10 @@ correct it there, and viewers show it from the header, which is the one place wh
 
 from collections.abc import Sequence
 
+from highdicom.sr import CodedConcept
 from PIL import Image
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
-from pydicom.sr.coding import Code
 from pydicom.tag import Tag
 from pydicom.uid import MultiFrameTrueColorSecondaryCaptureImageStorage
 
@@ -97,7 +97,7 @@ def _put_sources(ds: Dataset, headers: Sequence[Dataset]) -> None:
     for header in headers:
         item = Dataset()
         item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = header.SOPClassUID, header.SOPInstanceUID
-        item.PurposeOfReferenceCodeSequence = [_item(codes.DCM.SourceImageForImageProcessingOperation)]
+        item.PurposeOfReferenceCodeSequence = [CodedConcept.from_code(codes.DCM.SourceImageForImageProcessingOperation)]
         ds.SourceImageSequence.append(item)
 
 
@@ -107,9 +107,3 @@ def _put_loss(ds: Dataset, header: Dataset) -> None:
     for keyword in ("LossyImageCompressionRatio", "LossyImageCompressionMethod"):
         if ds.LossyImageCompression == "01" and header.get(keyword):
             setattr(ds, keyword, header[keyword].value)
-
-
-def _item(code: Code) -> Dataset:
-    item = Dataset()
-    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = code.value, code.scheme_designator, code.meaning
-    return item
