@@ -14,10 +14,11 @@ from pydicom.uid import ExplicitVRLittleEndian
 from cad_node.findings import Findings, Heat
 from cad_node.imaging.volume import Volume
 from cad_node.output.builder import Run, derive_uid
+from cad_node.output.codes import site_and_side
 from cad_node.output.equipment import REVIEW_REMARK, general_equipment, series_description
 from cad_node.output.headers import reference_headers
-from cad_node.output.laterality import state_laterality
 from cad_node.output.segment_frames import finish, one_pixel, slice_indices
+from cad_node.output.segments import concept
 
 SERIES_NUMBER = 9109  # of every Parametric Map
 MOST_BYTES = 400 * 2**20  # of pixels, up to which every slice of the source has its frame: 400 slices of 512 x 512
@@ -45,7 +46,7 @@ def build_pmap(volume: Volume, findings: Findings, run: Run) -> Sequence[Dataset
     ds.FloatPixelData = b"".join(planes[index].data if index in planes else empty for index in shown)
     _put_in_order(ds, headers)
     finish(ds, headers[0], "pmap", run)
-    state_laterality(ds)
+    ds.pop("Laterality", None)  # the frames have theirs, PS3.3 C.7.3.1
     return [ds]
 
 
@@ -97,7 +98,17 @@ def _lay_out(headers: Sequence[Dataset], first: Dataset, heats: Sequence[Heat], 
         **general_equipment(run),
     )
     ds.Rows, ds.Columns = first.Rows, first.Columns
+    ds.SharedFunctionalGroupsSequence[0].FrameAnatomySequence = [_anatomy(run)]  # dcmqi's reader wants one
     return ds
+
+
+def _anatomy(run: Run) -> Dataset:
+    """The site that the model looks at, PS3.3 C.7.6.16.2.8; a frame shows both of a pair."""
+    site = site_and_side(run.manifest.output.site.code)
+    item = Dataset()
+    item.FrameLaterality = "B"
+    item.AnatomicRegionSequence = [concept(site.region)]
+    return item
 
 
 def _put_in_order(ds: ParametricMap, headers: Sequence[Dataset]) -> None:
