@@ -113,7 +113,7 @@ def _form(ds: FileDataset, one: WrittenObject, source: Dataset, sources: Mapping
         yield from broken_template(root, ds.SOPClassUID)
         yield from unevidenced(ds)
     if validator:
-        yield from validated(one.path, ds, source, validator)
+        yield from validated(one.path, ds, source, foreign_uids, validator)
 
 
 def _content(ds: FileDataset, slices: Slices, findings: Findings) -> Iterator[str]:

@@ -3,9 +3,10 @@
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from pathlib import Path
 
+from pydicom.datadict import tag_for_keyword
 from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 from pydicom.uid import ParametricMapStorage
@@ -26,8 +27,8 @@ def validator() -> str | None:
     return shutil.which(PROGRAM)
 
 
-def validated(path: Path, ds: Dataset, source: Dataset, program: str) -> Iterator[str]:
-    """What it calls an error, but for its own gaps and for what the source says of patient and study."""
+def validated(path: Path, ds: Dataset, source: Dataset, foreign_uids: Container[str], program: str) -> Iterator[str]:
+    """What it calls an error, but for its own gaps and for what is handed on, as in encoding.malformed_values()."""
     if ds.SOPClassUID in _UNKNOWN_TO_IT:
         return
     try:
@@ -37,13 +38,18 @@ def validated(path: Path, ds: Dataset, source: Dataset, program: str) -> Iterato
         return
     gaps = (*_SUMMARIES, *_GAPS.get(ds.SOPClassUID, ()))
     for line in said.stderr.decode("utf-8", "replace").splitlines():
-        if line.startswith("Error") and not any(gap in line for gap in gaps) and not _is_the_sources(line, ds, source):
+        if line.startswith("Error") and not any(gap in line for gap in gaps) and not _is_the_sources(line, ds, source, foreign_uids):
             yield f"{PROGRAM}: {_without_values(line)}"
 
 
-def _is_the_sources(line: str, ds: Dataset, source: Dataset) -> bool:
-    tag = re.search(r"\(0x([0-9a-f]{4}),0x([0-9a-f]{4})\)", line)
-    return tag is not None and is_handed_on(Tag(int(tag[1], 16), int(tag[2], 16)), ds, source)
+def _is_the_sources(line: str, ds: Dataset, source: Dataset, foreign_uids: Container[str]) -> bool:
+    """It names an element by its tag or by its keyword, and quotes a value."""
+    if (uid := re.search(r"= <([0-9.]+)>", line)) and uid[1] in foreign_uids:
+        return True
+    if tag := re.search(r"\(0x([0-9a-f]{4}),0x([0-9a-f]{4})\)", line):
+        return is_handed_on(Tag(int(tag[1], 16), int(tag[2], 16)), ds, source)
+    keyword = re.search(r"Element=<(\w+)>", line)
+    return keyword is not None and tag_for_keyword(keyword[1]) is not None and is_handed_on(Tag(keyword[1]), ds, source)
 
 
 def _without_values(line: str) -> str:

@@ -13,7 +13,7 @@ from pydicom.uid import generate_uid
 from cad_node.checks.content_tree import read_content
 from cad_node.checks.gate import WrittenObject, report_fault
 from cad_node.checks.templates import measurement_groups
-from cad_node.checks.validator import validated
+from cad_node.checks.validator import validated, validator
 from cad_node.errors import Refusal, UnusableSeries
 from cad_node.findings import Findings
 from cad_node.output.file import encode
@@ -55,7 +55,7 @@ def test_what_the_source_says_of_patient_and_study_holds_nothing_back(tmp_path: 
     volume = case.volume(sources)
     run = made(volume, case.findings(volume))
 
-    said = judged(run, tmp_path)
+    said = judged(run, tmp_path, validator())
 
     assert {name: fault for name, fault in said.items() if fault} == {}
 
@@ -259,7 +259,7 @@ BROKEN = [
     ("rtstruct", contours_on_the_next_slice, "ROI 1 has contours in"),
     ("rtstruct", lambda ds: ds.StructureSetROISequence.pop(), "aren't the findings and organs"),
     ("rtstruct", put("FrameOfReferenceUID", "1.2.3"), "FrameOfReferenceUID isn't the source's"),
-    ("stl", move_surface, "its centre is 1.5"),
+    ("stl", move_surface, "mm off that of its mask"),
     ("stl", shrink_surface, "it encloses"),
     ("stl", lambda ds: setattr(ds, "EncapsulatedDocument", ds.EncapsulatedDocument[:-50]), "has another length"),
     ("pdf", lambda ds: setattr(ds, "EncapsulatedDocument", ds.EncapsulatedDocument[:-2000]), "no whole PDF"),
@@ -361,7 +361,7 @@ def test_dciodvfy_is_asked_and_its_quotes_are_left_out(tmp_path: Path):
     path.write_bytes(altered(small_run().first("seg").content, lambda ds: put_raw(ds, "ContentLabel", b"findings")))
 
     sound = judged(small_run(), tmp_path, program)
-    said = [*validated(path, dcmread(path), Dataset(), program)]
+    said = [*validated(path, dcmread(path), Dataset(), (), program)]
 
     assert {name: fault for name, fault in sound.items() if fault} == {}
     assert any("Content Label" in fault for fault in said)
