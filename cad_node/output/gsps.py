@@ -29,8 +29,8 @@ from cad_node.output.headers import reference_headers
 from cad_node.output.laterality import state_laterality
 from cad_node.output.marks import Circle, Mark, marks_by_slice
 from cad_node.output.outlines import Points
+from cad_node.output.pictures.windowing import Window, window_for
 from cad_node.output.stamp import stamp
-from cad_node.output.windowing import Window, window_for
 
 SERIES_NUMBER = 9107
 WHITE = 65535  # PS3.3 C.10.7: what a grey-scale screen draws a layer in

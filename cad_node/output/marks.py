@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from cad_node.findings import Axis, Findings
 from cad_node.imaging.volume import Volume
 from cad_node.output.outlines import Points, pixel_centres, spanned_slices
-from cad_node.output.windowing import Window
+from cad_node.output.pictures.windowing import Window
 
 MARGIN_MM = 2.0  # between the finding and its circle, so that its border stays visible
 LINES_PER_IMAGE = 48  # of text, one below the other

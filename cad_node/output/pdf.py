@@ -16,10 +16,10 @@ from cad_node.output.codes import reading
 from cad_node.output.equipment import series_description
 from cad_node.output.hand_built import begin
 from cad_node.output.headers import reference_headers
-from cad_node.output.key_images import Scene
+from cad_node.output.pictures.key_images import Scene
+from cad_node.output.pictures.windowing import window_for
 from cad_node.output.report_page import report_page
 from cad_node.output.stamp import stamp
-from cad_node.output.windowing import window_for
 
 SERIES_NUMBER = 9113  # of every PDF
 

@@ -14,11 +14,11 @@ from reportlab.platypus import Flowable, Image, KeepInFrame, Paragraph, Spacer, 
 
 from cad_node.output.builder import Run
 from cad_node.output.colours import RGB, finding_colour
-from cad_node.output.drawing import is_dark
 from cad_node.output.equipment import REVIEW_REMARK
-from cad_node.output.key_images import Scene, close_up_picture, map_picture, slice_picture
+from cad_node.output.pictures.drawing import is_dark
+from cad_node.output.pictures.key_images import Scene, close_up_picture, map_picture, slice_picture
+from cad_node.output.pictures.views import close_up, overview
 from cad_node.output.report_text import AMBER, BOLD, INK, PALE, REGULAR, paragraph, register_fonts
-from cad_node.output.views import close_up, overview
 from cad_node.output.wording import Row, algorithm, date, headline, legend, organ_table, person, row, software, source, text_of
 
 _WIDTH, _HEIGHT = A4

@@ -12,7 +12,7 @@ from reportlab.pdfbase.cidfonts import UnicodeCIDFont
 from reportlab.pdfbase.ttfonts import TTFont
 from reportlab.platypus import Paragraph
 
-from cad_node.output import fonts
+from cad_node.output.pictures import fonts
 
 REGULAR, BOLD = "DejaVuSansCondensed", "DejaVuSansCondensed-Bold"
 INK, PALE, AMBER = HexColor(0x1B2026), HexColor(0x5B6570), HexColor(0x9A5B00)

@@ -19,13 +19,13 @@ from cad_node.output.builder import Run, derive_uid
 from cad_node.output.equipment import REVIEW_REMARK, series_description
 from cad_node.output.hand_built import begin
 from cad_node.output.headers import reference_headers
-from cad_node.output.key_images import Scene, letters
-from cad_node.output.key_page import key_page
 from cad_node.output.laterality import state_laterality
-from cad_node.output.page import MOST_SHOWN, PAGE_PX
+from cad_node.output.pictures.key_images import Scene, letters
+from cad_node.output.pictures.key_page import key_page
+from cad_node.output.pictures.page import MOST_SHOWN, PAGE_PX
+from cad_node.output.pictures.summary_page import summary_page
+from cad_node.output.pictures.windowing import window_for
 from cad_node.output.stamp import stamp
-from cad_node.output.summary_page import summary_page
-from cad_node.output.windowing import window_for
 
 SERIES_NUMBER = 9108  # of every Secondary Capture
 

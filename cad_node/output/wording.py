@@ -12,7 +12,7 @@ from cad_node.imaging.concepts import LOCATION_IN_CHEST, LUNG_QUANTITIES, PERCEN
 from cad_node.imaging.volume import Volume
 from cad_node.output.builder import Run
 from cad_node.output.equipment import software_versions
-from cad_node.output.fonts import covers
+from cad_node.output.pictures.fonts import covers
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,15 +9,15 @@ from pydicom import dcmread
 from pydicom.sr.coding import Code
 
 from cad_node.findings import Caution, Findings, Remark
-from cad_node.output import fonts
 from cad_node.output.colours import finding_colour
-from cad_node.output.drawing import AMBER, shorten, width_px, wrap
 from cad_node.output.file import encode
-from cad_node.output.key_images import Scene, heat_picture, letters, slice_picture
-from cad_node.output.page import FOOT_PX, MOST_SHOWN, PAGE_PX, TEXT_PX
+from cad_node.output.pictures import fonts
+from cad_node.output.pictures.drawing import AMBER, shorten, width_px, wrap
+from cad_node.output.pictures.key_images import Scene, heat_picture, letters, slice_picture
+from cad_node.output.pictures.page import FOOT_PX, MOST_SHOWN, PAGE_PX, TEXT_PX
+from cad_node.output.pictures.views import close_up, outline, overview
+from cad_node.output.pictures.windowing import Window, window_for
 from cad_node.output.sc import build_sc
-from cad_node.output.views import close_up, outline, overview
-from cad_node.output.windowing import Window, window_for
 from cad_node.output.wording import percent
 from tests.factory import altered, ct_study
 from tests.interop.tools import dciodvfy_errors, run, tool

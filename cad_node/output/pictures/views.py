@@ -10,7 +10,7 @@ from PIL import Image
 
 from cad_node.findings import Finding, Findings, Region
 from cad_node.imaging.volume import Volume
-from cad_node.output.drawing import Line, Place
+from cad_node.output.pictures.drawing import Line, Place
 
 CONTEXT_MM = 30.0  # around the lungs: the chest wall is seen too
 NARROWEST_MM = 40.0

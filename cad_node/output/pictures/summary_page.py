@@ -8,9 +8,9 @@ from pydicom.dataset import Dataset
 from cad_node.findings import Findings
 from cad_node.output.builder import Run
 from cad_node.output.colours import finding_colour
-from cad_node.output.drawing import AMBER, DIM, GREY, WHITE, chip, shorten, wrap, write
-from cad_node.output.key_images import Scene, close_up_picture, map_picture, slice_picture
-from cad_node.output.page import BOLD_PX, FOOT_PX, LINE_PX, MARGIN_PX, MOST_SHOWN, PAGE_PX, TEXT_PX, blank_page, put_foot
+from cad_node.output.pictures.drawing import AMBER, DIM, GREY, WHITE, chip, shorten, wrap, write
+from cad_node.output.pictures.key_images import Scene, close_up_picture, map_picture, slice_picture
+from cad_node.output.pictures.page import BOLD_PX, FOOT_PX, LINE_PX, MARGIN_PX, MOST_SHOWN, PAGE_PX, TEXT_PX, blank_page, put_foot
 from cad_node.output.wording import Row, algorithm, headline, legend, organ_table, row, software, source
 
 _ROOM_PX = PAGE_PX - 2 * MARGIN_PX

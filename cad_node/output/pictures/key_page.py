@@ -4,9 +4,9 @@ from PIL import Image
 
 from cad_node.output.builder import Run
 from cad_node.output.colours import finding_colour
-from cad_node.output.drawing import GREY, chip, shorten, width_px, write
-from cad_node.output.key_images import Scene, close_up_picture, heat_picture, slice_picture, upright_picture
-from cad_node.output.page import BOLD_PX, LINE_PX, MARGIN_PX, PAGE_PX, TEXT_PX, blank_page, put_foot
+from cad_node.output.pictures.drawing import GREY, chip, shorten, width_px, write
+from cad_node.output.pictures.key_images import Scene, close_up_picture, heat_picture, slice_picture, upright_picture
+from cad_node.output.pictures.page import BOLD_PX, LINE_PX, MARGIN_PX, PAGE_PX, TEXT_PX, blank_page, put_foot
 from cad_node.output.wording import image_number, location, percent, rating, signed, unit, verdict
 
 _TOP, _SLICE_PX, _PANEL_PX, _GAP = 58, 500, 222, 5

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from cad_node.output import fonts
 from cad_node.output.colours import RGB
+from cad_node.output.pictures import fonts
 
 WHITE, GREY, BLACK, DIM, AMBER = (240, 240, 240), (170, 178, 188), (0, 0, 0), (52, 58, 66), (250, 190, 70)
 

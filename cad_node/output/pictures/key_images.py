@@ -10,9 +10,9 @@ from PIL import Image
 from cad_node.findings import Axis, Finding, Findings, Heat
 from cad_node.imaging.volume import Volume
 from cad_node.output.colours import finding_colour
-from cad_node.output.drawing import GREY, WHITE, Line, Place, chip, colour_bar, heat_colours, ring, scale_bar, stroke, write
-from cad_node.output.views import View, close_up, outline, overview
-from cad_node.output.windowing import Window
+from cad_node.output.pictures.drawing import GREY, WHITE, Line, Place, chip, colour_bar, heat_colours, ring, scale_bar, stroke, write
+from cad_node.output.pictures.views import View, close_up, outline, overview
+from cad_node.output.pictures.windowing import Window
 
 HEAT_OPACITY = 0.65  # from half the most on: the image stays visible below
 RING_MM = 4.0  # between a finding and the ring around it

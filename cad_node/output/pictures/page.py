@@ -3,8 +3,8 @@
 from PIL import Image
 
 from cad_node.output.builder import Run
-from cad_node.output.drawing import AMBER, DIM, GREY, shorten, width_px, write
 from cad_node.output.equipment import REVIEW_REMARK
+from cad_node.output.pictures.drawing import AMBER, DIM, GREY, shorten, width_px, write
 from cad_node.output.wording import algorithm
 
 PAGE_PX = 768  # square, as viewports of several beside each other are

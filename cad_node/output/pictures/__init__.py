@@ -1,0 +1,1 @@
+"""Slices and findings as pictures, and pages of them."""
