@@ -9,8 +9,9 @@ RefusalName = Literal["refusal"]  # made instead of them, where a model can't ta
 
 DEFAULT_OBJECTS: tuple[ObjectName, ...] = ("seg", "sr", "rejection")
 
+# ohif leaves the Parametric Map out, which OHIF shows too: the Secondary Capture has the heat in a hundredth of its size.
 _PRESETS: Mapping[str, tuple[ObjectName, ...]] = {
-    "ohif": ("seg", "sr", "pmap", "sc", "pdf", "rejection"),
+    "ohif": ("seg", "sr", "sc", "pdf", "rejection"),
     "legacy": ("cad_sr", "gsps", "sc", "kos", "rejection"),
     "planning": ("seg", "rtstruct", "stl", "pdf", "rejection"),
 }

@@ -55,11 +55,10 @@ def faults(objects: Sequence[WrittenObject], origin: Origin, validator: str | No
     """
     sources = {str(source.SOPInstanceUID): str(source.SOPClassUID) for source in origin.volume.sources}
     known = {**sources, **origin.superseded, **{one.sop_instance_uid: one.sop_class_uid for one in objects}}
-    slices = slices_of(origin.volume)
 
     def every_check(ds: FileDataset, one: WrittenObject) -> Iterator[str]:
         yield from _form(ds, one, origin.volume.sources[0], sources, validator)
-        yield from _content(ds, slices, origin.findings)
+        yield from _content(ds, slices_of(origin.volume), origin.findings)
 
     checked = [_checked(one, every_check, known) for one in objects]
     return _without_a_gap(objects, _with_those_that_refer(objects, checked))

@@ -53,5 +53,5 @@ def _is_the_sources(line: str, ds: Dataset, source: Dataset, foreign_uids: Conta
 
 
 def _without_values(line: str) -> str:
-    """Its message up to the first value that it quotes, which can be a patient's."""
-    return line.removeprefix("Error - ").split(" = <")[0].split(" [")[0]
+    """Its message without the values that it quotes, which can be a patient's."""
+    return re.sub(r"(term|value) <[^>]*>", r"\1", line.removeprefix("Error - ").split(" = <")[0].split(" [")[0])

@@ -17,7 +17,7 @@ from cad_node.output.builder import Run, derive_uid
 from cad_node.output.codes import site_and_side
 from cad_node.output.equipment import REVIEW_REMARK, general_equipment, series_description
 from cad_node.output.headers import reference_headers
-from cad_node.output.segment_frames import finish, one_pixel, slice_indices
+from cad_node.output.segment_frames import finish, one_pixel, put_in_order
 from cad_node.output.segments import concept
 
 SERIES_NUMBER = 9109  # of every Parametric Map
@@ -44,7 +44,7 @@ def build_pmap(volume: Volume, findings: Findings, run: Run) -> Sequence[Dataset
     ds = _lay_out([headers[index] for index in shown], headers[0], heats, run)
     empty = bytes(ds.Rows * ds.Columns * VALUE_BYTES)
     ds.FloatPixelData = b"".join(planes[index].data if index in planes else empty for index in shown)
-    _put_in_order(ds, headers)
+    put_in_order(ds, headers)
     finish(ds, headers[0], "pmap", run)
     ds.pop("Laterality", None)  # the frames have theirs, PS3.3 C.7.3.1
     return [ds]
@@ -109,14 +109,6 @@ def _anatomy(run: Run) -> Dataset:
     item.FrameLaterality = "B"
     item.AnatomicRegionSequence = [concept(site.region)]
     return item
-
-
-def _put_in_order(ds: ParametricMap, headers: Sequence[Dataset]) -> None:
-    """The frames as the volume's slices go; highdicom has them along the patient's axes."""
-    frames = [ds.PerFrameFunctionalGroupsSequence[number] for number in np.argsort(list(slice_indices(ds, headers)))]
-    for number, frame in enumerate(frames, 1):
-        frame.FrameContentSequence[0].DimensionIndexValues = [number]
-    ds.PerFrameFunctionalGroupsSequence = frames
 
 
 def _mapping(heats: Sequence[Heat]) -> RealWorldValueMapping:
