@@ -1,6 +1,6 @@
 # cad_node: `make demo` and `make test` need nothing but this checkout on Debian or Ubuntu with Python 3.11 or newer.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-quick test-faults fuzz check format bench bench-intake bench-measurement bench-candidates model docs clean system-packages
+.PHONY: help demo test test-quick test-faults test-viewer interop fuzz check format bench bench-intake bench-measurement bench-candidates bench-outputs model docs clean system-packages
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -14,14 +14,22 @@ help: ## Show this list
 demo: .venv/.serving ## The main job from end to end on a chest CT phantom; results in build/demo
 	$(BIN)/cad-node demo --out build/demo --json build/demo/demo.json
 
-test: .venv/.development system-packages ## Every test but those of test-faults; CAD_NODE_DATA=DIR adds those on real images
-	$(BIN)/pytest -n 2 --dist worksteal $(FAULTS:%=--ignore=%)
+test: .venv/.development system-packages ## Every test but those of test-faults and test-viewer; CAD_NODE_DATA=DIR adds those on real images
+	$(BIN)/pytest -n 2 --dist worksteal $(FAULTS:%=--ignore=%) --ignore=tests/viewer
 
 test-quick: .venv/.development ## The tests without the slow ones
 	$(BIN)/pytest -n 2 --dist worksteal -m "not slow"
 
 test-faults: .venv/.development ## Kills, full disks, power cuts, a crowd: ROUNDS=200 for as many of each (SEED=1 for the same moments again)
 	FAULT_ROUNDS=$(or $(ROUNDS),0) FAULT_SEED=$(or $(SEED),0) $(BIN)/pytest $(FAULTS) -n 2 --dist worksteal -rP --timeout 7200
+
+test-viewer: .venv/.development ## What OHIF draws of each object, in a headless Chromium; pictures in build/viewer
+	@.ci/system-packages chromium npm
+	$(BIN)/pytest tests/viewer -n 0
+
+interop: .venv/.development system-packages ## What other people's tools say of each object; renews the table in docs/outputs.md
+	$(BIN)/python -m tests.interop.table --keep
+	$(BIN)/python docs/generate.py
 
 check: .venv/.development ## Lint, format, types, import rules, and documents that are generated
 	$(BIN)/ruff check
@@ -59,6 +67,9 @@ bench-measurement: .venv/.development ## How true the measurements are; renews w
 
 bench-candidates: .venv/.development ## How many nodules the candidate search finds in real scans: DATA=DIR
 	$(BIN)/python benchmarks/candidates.py --data $(DATA) --json build/bench-candidates.json
+
+bench-outputs: .venv/.development ## Seconds of each object and the memory of them all
+	$(BIN)/python benchmarks/outputs.py --json build/bench-outputs.json
 
 clean: ## Remove what was built here
 	rm -rf build dist .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

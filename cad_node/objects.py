@@ -10,14 +10,14 @@ RefusalName = Literal["refusal"]  # made instead of them, where a model can't ta
 DEFAULT_OBJECTS: tuple[ObjectName, ...] = ("seg", "sr", "rejection")
 
 # ohif leaves the Parametric Map out, which OHIF shows too: the Secondary Capture has the heat in a hundredth of its size.
-_PRESETS: Mapping[str, tuple[ObjectName, ...]] = {
+PRESETS: Mapping[str, tuple[ObjectName, ...]] = {
     "ohif": ("seg", "sr", "sc", "pdf", "rejection"),
     "legacy": ("cad_sr", "gsps", "sc", "kos", "rejection"),
     "planning": ("seg", "rtstruct", "stl", "pdf", "rejection"),
 }
 
 # What shows about the same where a destination doesn't take an object's SOP class. What isn't named here has no substitute.
-_SUBSTITUTES: Mapping[str, ObjectName] = {
+SUBSTITUTES: Mapping[str, ObjectName] = {
     "labelmap": "seg",
     "seg": "gsps",
     "rtstruct": "gsps",
@@ -50,7 +50,7 @@ class Profile:
     def substitutes(self, name: str) -> tuple[str, ...]:
         """What shows about the same as an object whose SOP class isn't taken, the best first; it may be among its objects anyway."""
         chain: list[str] = []
-        while instead := _SUBSTITUTES.get(name):
+        while instead := SUBSTITUTES.get(name):
             chain.append(instead)
             name = instead
         return tuple(chain)
@@ -59,7 +59,7 @@ class Profile:
         """The objects it gets, and those that may have to go instead."""
         wanted = list(self.objects)
         for name in wanted:  # grows on the way
-            instead = _SUBSTITUTES.get(name)
+            instead = SUBSTITUTES.get(name)
             if instead and instead not in wanted:
                 wanted.append(instead)
         return tuple(wanted)
@@ -67,4 +67,4 @@ class Profile:
 
 def expanded(names: Iterable[str]) -> tuple[str, ...]:
     """Names of objects and presets -> of objects, each once, in order."""
-    return tuple(dict.fromkeys(one for name in names for one in _PRESETS.get(name, (name,))))
+    return tuple(dict.fromkeys(one for name in names for one in PRESETS.get(name, (name,))))

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, get_args, get_origin
 
 import measurement_parts
+import outputs_parts
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydicom.uid import UID
@@ -195,10 +196,13 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "nodule quantities": lambda: table(*measurement_parts.nodule_quantities()),
     "lung quantities": lambda: table(*measurement_parts.lung_quantities()),
     "worst measurement errors": lambda: table(*measurement_parts.worst_errors()),
+    "tools by object": lambda: table(*outputs_parts.tools_by_object()),
+    "presets": lambda: table(*outputs_parts.presets()),
+    "substitutes": lambda: table(*outputs_parts.substitutes()),
     "volume errors": lambda: table(*measurement_parts.volume_errors()),
     "diameter errors": lambda: table(*measurement_parts.diameter_errors()),
 }
-DOCUMENTS = ("ARCHITECTURE.md", "docs/checks.md", "docs/configuration.md", "docs/conformance.md", "docs/measurement.md")
+DOCUMENTS = ("ARCHITECTURE.md", "docs/checks.md", "docs/configuration.md", "docs/conformance.md", "docs/measurement.md", "docs/outputs.md")
 
 
 def renewed(text: str) -> str:

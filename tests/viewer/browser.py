@@ -47,14 +47,23 @@ _MODALITIES = """() => [...window.services.viewportGridService.getState().viewpo
   place.displaySetInstanceUIDs.map(uid => window.services.displaySetService.getDisplaySetByUID(uid).Modality))"""
 _VIEWPORT = "window.cornerstone.getRenderingEngines()[0].getViewports()[0]"
 _IMAGE_SHOWN = f"() => {_VIEWPORT}?.viewportStatus === 'rendered' && {_VIEWPORT}.getImageIds().length > 0"
-# Asked again and again: what the viewer itself jumps to, once it has loaded something, would win otherwise.
+# Asked again and again: what the viewer itself jumps to, once it has loaded something, would win otherwise; and it may put
+# another viewport in the place of the one that was asked.
 _SLICE_SHOWN = f"""z_mm => {{
   const viewport = {_VIEWPORT};
   const z = id => window.cornerstone.metaData.get('imagePlaneModule', id).imagePositionPatient[2];
   if (Math.abs(z(viewport.getCurrentImageId()) - z_mm) < 0.01) return viewport.viewportStatus === 'rendered';
   if (viewport.jumpToWorld) // images fused with others
     viewport.jumpToWorld([0, 0, z_mm]);
-  else viewport.setImageIdIndex(viewport.getImageIds().findIndex(id => Math.abs(z(id) - z_mm) < 0.01)).then(() => viewport.render());
+  else viewport.setImageIdIndex(viewport.getImageIds().findIndex(id => Math.abs(z(id) - z_mm) < 0.01)).then(() => viewport.render()).catch(() => undefined);
+  return false;
+}}"""
+
+
+_FRAME_SHOWN = f"""index => {{
+  const viewport = {_VIEWPORT};
+  if (viewport.getCurrentImageIdIndex() === index) return viewport.viewportStatus === 'rendered';
+  viewport.setImageIdIndex(index).then(() => viewport.render()).catch(() => undefined);
   return false;
 }}"""
 
@@ -64,7 +73,9 @@ def chromium() -> Iterator[BrowserContext]:
     with sync_playwright() as playwright:
         browser: Browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(_FLAGS))
         context = browser.new_context(viewport={"width": WIDTH, "height": HEIGHT})
-        context.add_init_script("localStorage.setItem('shownTours', JSON.stringify(['basicViewerTour']))")  # covers the image otherwise
+        context.add_init_script(
+            "window.localStorage?.setItem('shownTours', JSON.stringify(['basicViewerTour']))"
+        )  # covers the image otherwise
         yield context
         browser.close()
 
@@ -103,6 +114,10 @@ class Viewer:
         """Of the series in the viewer's places."""
         return list(self.ask(_MODALITIES))
 
+    def show_frame(self, number: int) -> None:
+        """Of an object of many frames, from 1."""
+        self.wait_for(_FRAME_SHOWN, number - 1)
+
     def show_slice(self, z_mm: float) -> None:
         """The image of the shown series that lies at z_mm."""
         self.wait_for(_SLICE_SHOWN, z_mm)
@@ -118,6 +133,15 @@ class Viewer:
         self._drawn()
         png = self.ask(f"() => {_VIEWPORT}.getCanvas().toDataURL('image/png')").partition(",")[2]
         return np.asarray(Image.open(BytesIO(b64decode(png))).convert("RGB"))
+
+    def screen(self) -> NDArray[np.uint8]:
+        """(row, column, RGB) of the whole page, and with it what lies over the image; slow."""
+        return np.asarray(Image.open(BytesIO(self._page.screenshot())).convert("RGB"))
+
+    def image_corner(self) -> tuple[int, int]:
+        """(row, column) of screen() at which picture() begins."""
+        x, y = self.ask(f"() => {{ const box = {_VIEWPORT}.getCanvas().getBoundingClientRect(); return [box.x, box.y]; }}")
+        return round(y), round(x)
 
     def close(self, picture: Path) -> None:
         """Keeps a picture of the whole page for people."""

@@ -59,7 +59,7 @@ def expected(viewer: Viewer, volume: Volume, region: Region, slice_index: int, s
     if 0 <= place < len(region.mask):
         inside = np.logical_and.reduce(
             [
-                (0 <= index[..., a] - region.origin[1 + a]) & (index[..., a] - region.origin[1 + a] < region.mask.shape[1 + a])
+                (index[..., a] - region.origin[1 + a] >= 0) & (index[..., a] - region.origin[1 + a] < region.mask.shape[1 + a])
                 for a in (0, 1)
             ]
         )

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from scipy import ndimage
 
-from cad_node.findings import Finding, Findings, Heat, Organ, Region
+from cad_node.findings import Finding, Findings, Heat, Organ
 from cad_node.imaging.concepts import LEFT_LUNG, RIGHT_LUNG
 from cad_node.imaging.lungs import Lungs
 from cad_node.imaging.quantities import LungQuantities, quantify_lungs, quantify_nodule

@@ -58,7 +58,7 @@ def test_what_measures_nothing_opens_as_text(study, builder, sentence, open_obje
     viewer.wait_for_text(sentence)
 
 
-@pytest.mark.parametrize("builder", ["cad_sr", "gsps", "kos", "rejection"])
+@pytest.mark.parametrize("builder", ["cad_sr", "gsps", "kos", "rejection", "stl"])
 def test_what_it_cannot_show_is_marked_so_and_the_images_open_instead(builder, open_object, archived):
     viewer = open_object("nodules", builder)
 
