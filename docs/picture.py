@@ -1,9 +1,12 @@
-"""Draws the README's picture: what the archive received in `make demo`, laid over the phantom.
+"""Draws pictures of the documents: the README's, of what the archive received in `make demo`; and a nodule's heat, of the phantom as well.
 
-python docs/picture.py [DEMO_OUT] [PICTURE]
+python docs/picture.py [DEMO_OUT]
 """
 
 import sys
+import tempfile
+import uuid
+from datetime import UTC, datetime
 from pathlib import Path
 
 import highdicom as hd
@@ -12,13 +15,43 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from pydicom import Dataset
 
+from cad_node.app.worker import TASKS
+from cad_node.inference.model import load_model
+from cad_node.manifest import newest_version, read_model
+from cad_node.output.builder import Run
+from cad_node.output.sc import build_sc
 from cad_node.phantom import phantom_study
+from cad_node.pipeline import find, prepare
+from cad_node.shipped import shipped
+from cad_node.study import Instance, Series, Study
 
 NODULES, SIZE_PX = 3, 360
+DOCS = Path(__file__).parent
 
 
-def main(out: str = "build/demo", picture: str = "docs/demo.png") -> None:
-    (file,) = Path(out).glob("SEG-*.dcm")
+def main(out: str = "build/demo") -> None:
+    _overlays(Path(out), DOCS / "demo.png")
+    _heat(DOCS / "heat.png")
+
+
+def _heat(picture: Path) -> None:
+    """The Secondary Capture's page of the likeliest nodule."""
+    model = load_model(read_model(newest_version(shipped("models") / "lung_nodule_ct")), "cpu", 2)
+    with tempfile.TemporaryDirectory() as folder:
+        instances = []
+        for number, ds in enumerate(phantom_study().datasets):
+            path = Path(folder) / f"{number}.dcm"
+            ds.save_as(path, enforce_file_format=True)
+            instances.append(Instance(ds.SOPInstanceUID, ds.SOPClassUID, ds.file_meta.TransferSyntaxUID, path))
+        study = Study(ds.StudyInstanceUID, 1, (Series(ds.SeriesInstanceUID, "CT", tuple(instances)),))
+        volume = prepare(study, ds.SeriesInstanceUID, model.manifest)
+    findings = find(volume, model.manifest, model.networks, TASKS)
+    (capture,) = build_sc(volume, findings, Run(uuid.UUID(int=1), model.manifest, datetime(2026, 1, 1, tzinfo=UTC), "2.25.1", "0"))
+    Image.fromarray(capture.pixel_array[1]).quantize(256).save(picture, optimize=True)
+
+
+def _overlays(out: Path, picture: Path) -> None:
+    (file,) = out.glob("SEG-*.dcm")
     segmentation = hd.seg.segread(file)
     slices = {ds.SOPInstanceUID: ds for ds in phantom_study().datasets}
     tiles = [_tile(segmentation, number, slices) for number in range(1, NODULES + 1)]
