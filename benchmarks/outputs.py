@@ -17,13 +17,13 @@ import tempfile
 import time
 import uuid
 from collections.abc import Mapping
-from copy import copy
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydicom.dataset import Dataset
 from rich.console import Console
 from rich.table import Table
 
@@ -122,7 +122,8 @@ def _lengthened(volume: Volume, findings: Findings, slices: int) -> tuple[Volume
     step = volume.affine[:3, 0]
     sources = []
     for index in range(slices):
-        source = copy(volume.sources[index % len(volume.sources)])
+        source = Dataset()
+        source.update(volume.sources[index % len(volume.sources)])
         source.ImagePositionPatient = [round(float(x), 4) for x in volume.affine[:3, 3] + index * step]
         source.SOPInstanceUID = f"2.25.{10**9 + index}"
         sources.append(source)

@@ -22,7 +22,7 @@ _SEGMENTS = """() => {
   const service = window.services.segmentationService;
   const place = window.services.viewportGridService.getActiveViewportId();
   const {segmentationId, segments} = service.getSegmentations()[0];
-  return Object.values(segments).filter(Boolean).map(one =>
+  return Object.values(segments).filter(one => one?.segmentIndex > 0).map(one =>
     [one.label, ...service.getSegmentColor(place, segmentationId, one.segmentIndex).slice(0, 3)]);
 }"""
 
@@ -32,7 +32,7 @@ def wait_for_segments(viewer: Viewer) -> None:
 
 
 def segments(viewer: Viewer) -> list[tuple[str, RGB]]:
-    """Name and colour of each, in their order."""
+    """Name and colour of each, in their order; a label map's background is number 0, and left out."""
     return [(label, (red, green, blue)) for label, red, green, blue in viewer.ask(_SEGMENTS)]
 
 
