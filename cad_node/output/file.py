@@ -1,5 +1,7 @@
 """An object as the bytes of a DICOM file, PS3.10 7."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import BytesIO
 
 from pydicom.dataset import Dataset, FileMetaDataset
@@ -20,5 +22,19 @@ def encode(ds: Dataset) -> bytes:
     meta.ImplementationVersionName = IMPLEMENTATION_VERSION_NAME
     ds.file_meta = meta
     buffer = BytesIO()
-    ds.save_as(buffer, enforce_file_format=True)
+    with _read_in_pieces(ds):
+        ds.save_as(buffer, enforce_file_format=True)
     return buffer.getvalue()
+
+
+@contextmanager
+def _read_in_pieces(ds: Dataset) -> Iterator[None]:
+    """Have pydicom copy pixels a piece at a time: a value of bytes it copies as a whole, which for a long series is half a GB more."""
+    held = {keyword: ds[keyword].value for keyword in ("PixelData", "FloatPixelData") if isinstance(ds.get(keyword), bytes)}
+    for keyword, value in held.items():
+        ds[keyword].value = BytesIO(value)
+    try:
+        yield
+    finally:
+        for keyword, value in held.items():
+            ds[keyword].value = value
