@@ -124,6 +124,7 @@ def _lengthened(volume: Volume, findings: Findings, slices: int) -> tuple[Volume
     for index in range(slices):
         source = Dataset()
         source.update(volume.sources[index % len(volume.sources)])
+        del source.ImagePositionPatient, source.SOPInstanceUID  # the elements themselves are shared
         source.ImagePositionPatient = [round(float(x), 4) for x in volume.affine[:3, 3] + index * step]
         source.SOPInstanceUID = f"2.25.{10**9 + index}"
         sources.append(source)
