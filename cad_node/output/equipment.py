@@ -38,9 +38,9 @@ def general_equipment(run: Run) -> dict[str, Any]:
 
 
 def series_description(run: Run, kind: str) -> str:
-    """Which algorithm and what: an LO, at most 64 characters."""
-    ending = f" {run.manifest.version} {kind}"
-    return run.manifest.title[: 64 - len(ending)] + ending
+    """What, and by which algorithm: an LO, at most 64 characters. The kind comes first, for lists show little more than the beginning."""
+    beginning, ending = f"{kind[0].upper()}{kind[1:]}: ", f" {run.manifest.version}"
+    return beginning + run.manifest.title[: 64 - len(beginning) - len(ending)] + ending
 
 
 def contributing_equipment(run: Run) -> ContributingEquipment:

@@ -43,19 +43,19 @@ def build_a_surface(volume, findings, run):
 
 
 SERIES = {  # number and what ends the description
-    build_seg: (9101, "segmentation"),
-    build_labelmap: (9104, "label map"),
-    build_sr: (9102, "report"),
+    build_seg: (9101, "Segmentation"),
+    build_labelmap: (9104, "Label map"),
+    build_sr: (9102, "Report"),
     build_cad_sr: (9106, "CAD report"),
-    build_gsps: (9107, "marks"),
-    build_sc: (9108, "key images"),
-    build_pmap: (9109, "heat map"),
-    build_rtstruct: (9112, "contours"),
+    build_gsps: (9107, "Marks"),
+    build_sc: (9108, "Key images"),
+    build_pmap: (9109, "Heat map"),
+    build_rtstruct: (9112, "Contours"),
     build_pdf: (9113, "PDF report"),
-    build_a_surface: (9114, "surfaces"),
-    build_a_root: (9105, "results"),
-    build_kos: (9110, "of interest"),
-    build_a_rejection: (9111, "rejected for quality reasons"),
+    build_a_surface: (9114, "Surfaces"),
+    build_a_root: (9105, "Results"),
+    build_kos: (9110, "Of interest"),
+    build_a_rejection: (9111, "Rejected for quality reasons"),
 }
 BUILDERS = tuple(SERIES)
 WITHOUT_GEOMETRY = (build_sc, build_rtstruct, build_pdf, build_a_surface, build_a_root, build_kos, build_a_rejection)
@@ -263,14 +263,15 @@ def test_series_are_told_apart_by_number_and_description(build):
 
     ds = built_from(build, source_study())
 
-    assert (ds.SeriesNumber, ds.SeriesDescription) == (number, f"Lung nodules on chest CT 1.0.0 {kind}")
+    assert (ds.SeriesNumber, ds.SeriesDescription) == (number, f"{kind}: Lung nodules on chest CT 1.0.0")
 
 
 def test_a_long_title_fits_its_attributes():
     ds = built_from(build_seg, source_study(), case.run(title="T" * 200))
 
     assert (len(ds.SeriesDescription), len(ds.ManufacturerModelName)) == (64, 64)
-    assert ds.SeriesDescription.endswith(" 1.0.0 segmentation")
+    assert ds.SeriesDescription.startswith("Segmentation: ")
+    assert ds.SeriesDescription.endswith(" 1.0.0")
 
 
 def test_a_file_names_this_implementation():
