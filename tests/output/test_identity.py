@@ -42,7 +42,7 @@ def build_a_surface(volume, findings, run):
     return build_stl(volume, findings, run)[:1]
 
 
-SERIES = {  # number and what ends the description
+SERIES = {  # number and what begins the description
     build_seg: (9101, "Segmentation"),
     build_labelmap: (9104, "Label map"),
     build_sr: (9102, "Report"),
