@@ -63,11 +63,6 @@ def _predecessor(session: Session, job: ClaimedJob | JobRow) -> JobRow | None:
         beside.id != job.id,
     )
     _, done = arc(JOB_MOVES, "finish")
-    own_version = JobRow.model_version == job.model_version
-    latest = (
-        select(JobRow)
-        .where(*of_model, JobRow.revision < job.revision, JobRow.state == done, ~runs_beside)
-        .order_by(JobRow.revision.desc(), own_version.desc(), JobRow.id.desc())
-        .limit(1)
-    )
-    return session.scalar(latest)
+    earlier = select(JobRow).where(*of_model, JobRow.revision < job.revision, JobRow.state == done, ~runs_beside)
+    own_version_last = sorted(session.scalars(earlier), key=lambda row: (row.revision, row.model_version == job.model_version, row.id))
+    return own_version_last[-1] if own_version_last else None

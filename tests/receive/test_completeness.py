@@ -198,7 +198,7 @@ def test_a_model_waits_for_a_series_that_is_announced_with_as_many_images_until_
 ) -> None:
     here = chest(slices=6)
     uid = receive(studies, here)
-    counts = counting({here.series_instance_uid: 6, "1.2.3": number})
+    counts = counting({here.series_instance_uid: 6, "1.2.840.1": number})
 
     settle_complete_studies(studies, [a_manifest()], RULE, after(4), counts=counts)
     at_once = [job.evidence for job in jobs.list()]
