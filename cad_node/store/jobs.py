@@ -23,6 +23,8 @@ from cad_node.store.tables import JobRow, UtcDateTime
 
 __all__ = ["ClaimedJob", "JobDetail", "JobSummary", "Jobs", "NewResult"]
 
+_SAME_WORK = ("study_instance_uid", "model_name", "model_version")
+
 
 class Jobs:
     """The rows of the job table, and the moves that change them."""
@@ -111,9 +113,10 @@ class Jobs:
                 add_results(session, job, results, profiles, now)
 
     def back_off(self, job: ClaimedJob, reason: str, run_after: datetime, now: datetime) -> None:
-        """It failed; try again after `run_after`. Raises LeaseLost."""
+        """It failed; try again after `run_after`, unless a later revision is on. Raises LeaseLost."""
         with self._database.transaction() as session:
             _leave(session, job, "back_off", now, detail=reason, run_after=run_after, reason=reason)
+            _give_way(session, _locked(session, job.id), now)
 
     def fail(self, job: ClaimedJob, reason: str, now: datetime) -> None:
         """It failed for the last time. Raises LeaseLost."""
@@ -124,6 +127,7 @@ class Jobs:
         """Give it back untouched; the claim doesn't count as an attempt. Raises LeaseLost."""
         with self._database.transaction() as session:
             _leave(session, job, "release", now, attempt=JobRow.attempt - 1)
+            _give_way(session, _locked(session, job.id), now)
 
     def lose_expired(self, now: datetime, max_attempts: int) -> list[int]:
         """Take back the jobs whose lease is over. Returns their ids.
@@ -242,6 +246,7 @@ def _take_back(database: Database, lost: ColumnElement[bool], take_one: Callable
 def _expire(session: Session, row: JobRow, now: datetime, max_attempts: int) -> None:
     if row.attempt < max_attempts:
         _lose(session, row, "lose", f"the lease of {row.worker} ran out", now)
+        _give_way(session, row, now)
         return
     _quarantine(session, row, f"its lease ran out; it was begun {row.attempt} times, the last by {row.worker}", now)
 
@@ -250,6 +255,7 @@ def _crash(session: Session, row: JobRow, now: datetime, max_crashes: int) -> No
     row.crashes += 1
     if row.crashes < max_crashes:
         _lose(session, row, "lose", f"{row.worker} is gone", now)
+        _give_way(session, row, now)
         return
     _quarantine(session, row, f"{row.crashes} workers were lost while they ran it, the last was {row.worker}", now)
 
@@ -265,6 +271,15 @@ def _lose(session: Session, row: JobRow, event: str, detail: str, now: datetime)
     steer(session, row, event, now, actor=SUPERVISOR, detail=detail)
 
 
+def _give_way(session: Session, row: JobRow, now: datetime) -> None:
+    """Cancel a job that waits again where the model has one on a later revision, as if it had never begun: it would come after that."""
+    later = aliased(JobRow)
+    same = [getattr(later, name) == getattr(row, name) for name in _SAME_WORK]
+    standing = later.revision > row.revision, later.state.in_((JobState.QUEUED, JobState.RUNNING, JobState.DONE))
+    if revision := session.scalar(select(func.max(later.revision)).where(*same, *standing)):
+        cancel(session, row, now, actor=SUPERVISOR, reason=f"superseded by revision {revision}")
+
+
 def _retry(session: Session, row: JobRow, now: datetime) -> None:
     ended = row.state is not JobState.QUEUED
     steer(session, row, "retry", now)
@@ -277,7 +292,7 @@ def _retry(session: Session, row: JobRow, now: datetime) -> None:
 def _later_job() -> ColumnElement[bool]:
     """Whether the model has a job of a later revision of the same study."""
     later = aliased(JobRow)
-    same = [getattr(later, name) == getattr(JobRow, name) for name in ("study_instance_uid", "model_name", "model_version")]
+    same = [getattr(later, name) == getattr(JobRow, name) for name in _SAME_WORK]
     return exists().where(*same, later.revision > JobRow.revision)
 
 

@@ -119,6 +119,30 @@ def test_a_running_job_is_not_stopped_by_a_later_revision(studies, jobs):
     assert states(jobs) == [(1, JobState.RUNNING), (2, JobState.QUEUED)]
 
 
+@pytest.mark.parametrize(
+    "lose",
+    [
+        lambda jobs, job: jobs.back_off(job, "no memory", after(90), after(61)),
+        lambda jobs, job: jobs.release(job, after(61)),
+        lambda jobs, _: jobs.lose_expired(after(120), max_attempts=3),
+        lambda jobs, _: jobs.lose_worker("worker", after(61), max_crashes=2),
+    ],
+    ids=["it failed", "it was given back", "its lease ran out", "its worker died"],
+)
+@pytest.mark.parametrize(("later", "state"), [(new_job(), JobState.CANCELLED), (refused_job(), JobState.QUEUED)], ids=["run", "refused"])
+def test_a_job_that_would_wait_again_gives_way_to_the_run_of_a_later_revision(studies, jobs, lose, later, state):
+    job = claim(jobs)
+    settle_late(studies, later)
+
+    lose(jobs, job)
+
+    old = jobs.show(job.id)
+    assert old.summary.state is state
+    if state is JobState.CANCELLED:
+        assert old.summary.reason == old.events[-1].detail == "superseded by revision 2"
+        assert jobs.claim("worker", [MODEL], after(200), 60).revision == 2
+
+
 @pytest.mark.parametrize("later", [refused_job(), new_job(("nodules", "2.0.0"))], ids=["refused", "another version"])
 def test_a_job_gives_way_only_to_its_own_model_s_next_run(studies, jobs, later):
     settle_late(studies, later)
