@@ -2,6 +2,8 @@
 
 import re
 from copy import copy
+from typing import NamedTuple
+from uuid import UUID
 
 from pydicom.charset import convert_encodings, python_encoding
 from pydicom.config import RAISE
@@ -22,11 +24,13 @@ UTF_8 = "ISO_IR 192"
 def reference_headers(volume: Volume, run: Run) -> list[Dataset]:
     """One header per slice, in slice order; the first carries patient and study too.
 
-    Orientation and spacing are the volume's: one for all slices.
+    Orientation and spacing are the volume's: one for all slices. Each object of a run asks for the same: they are kept until another does.
     """
-    first = study_header(volume.sources[0])
-    _add_geometry(first, volume.sources[0], volume, run)
-    return [first, *(_slice_header(source, volume, run) for source in volume.sources[1:])]
+    global _latest  # noqa: PLW0603 - one set of headers, replaced as a whole
+    key = (run.job_uid, run.keeps_empty_frames)
+    if _latest is None or _latest.sources is not volume.sources or _latest.key != key:
+        _latest = _Made(volume.sources, key, _made(volume, run))
+    return [_copied(header) for header in _latest.headers]
 
 
 def study_header(source: Dataset) -> Dataset:
@@ -52,6 +56,28 @@ def timezone_offset(header: Dataset, run: Run) -> str:
     """Timezone Offset From UTC: the source's, for its dates are copied; else that of the run's clock, PS3.3 C.12.1.1.8."""
     offset = str(header.get("TimezoneOffsetFromUTC") or "")
     return offset if re.fullmatch(r"[+-]\d{4}", offset) else run.started_at.strftime("%z")
+
+
+class _Made(NamedTuple):
+    sources: tuple[Dataset, ...]
+    key: tuple[UUID, bool]
+    headers: list[Dataset]
+
+
+_latest: _Made | None = None
+
+
+def _made(volume: Volume, run: Run) -> list[Dataset]:
+    first = study_header(volume.sources[0])
+    _add_geometry(first, volume.sources[0], volume, run)
+    return [first, *(_slice_header(source, volume, run) for source in volume.sources[1:])]
+
+
+def _copied(header: Dataset) -> Dataset:
+    """A data set of its own, of the same elements."""
+    copied = Dataset()
+    copied.update(header)
+    return copied
 
 
 def _sound(source: Dataset) -> Dataset:
