@@ -16,6 +16,7 @@ from cad_node.store.job_values import ClaimedJob, NewResult
 from cad_node.store.tables import DeliveryRow, JobRow, ResultRow
 
 _NEVER_SUPERSEDED = frozenset({"rejection", "refusal"})  # what they say stays true
+_TO_BE_SENT = (DeliveryState.PENDING, DeliveryState.FAILED)  # now, or once an admin wants it
 
 
 def superseded_results(session: Session, job: ClaimedJob) -> tuple[NewResult, ...]:
@@ -25,28 +26,27 @@ def superseded_results(session: Session, job: ClaimedJob) -> tuple[NewResult, ..
 
 
 def cancel_superseded(session: Session, job: ClaimedJob, now: datetime) -> None:
-    """Cancel what waits of those runs' deliveries: the job's own results go instead.
+    """Cancel what waits of those runs' deliveries, and what failed, which an admin may have sent again: the job's own results go instead.
 
     What is being sent arrives, and is rejected with the rest.
     """
-    states = waiting, cancelled = DeliveryState.PENDING, move(DELIVERY_MOVES, DeliveryState.PENDING, "cancel")
     reason = f"superseded by job {job.id}"
     predecessors = [earlier.id for earlier in _predecessors(session, job)]
     superseded = select(ResultRow.id).where(ResultRow.job_id.in_(predecessors), ResultRow.builder.not_in(_NEVER_SUPERSEDED))
-    due = select(DeliveryRow).where(DeliveryRow.result_id.in_(superseded), DeliveryRow.state == waiting)
+    due = select(DeliveryRow).where(DeliveryRow.result_id.in_(superseded), DeliveryRow.state.in_(_TO_BE_SENT))
     for row in session.scalars(due.order_by(DeliveryRow.id).with_for_update()).all():
-        row.state, row.reason = cancelled, reason
-        record(session, row.job_id, "cancel", states, actor=SUPERVISOR, now=now, delivery_id=row.id, detail=reason)
+        before, row.state, row.reason = row.state, move(DELIVERY_MOVES, row.state, "cancel"), reason
+        record(session, row.job_id, "cancel", (before, row.state), actor=SUPERVISOR, now=now, delivery_id=row.id, detail=reason)
 
 
 def _predecessors(session: Session, job: ClaimedJob) -> list[JobRow]:
-    """The run before, and those before it as long as the rejection by which one took the other's place was held back."""
+    """The run before, and those before it as long as something was held back of that which would have taken the other's place."""
     found: list[JobRow] = []
     current: ClaimedJob | JobRow = job
     while earlier := _predecessor(session, current):
         found.append(earlier)
         current = earlier
-        if not any(result.builder == "rejection" and result.fault for result in results_of(session, earlier.id)):
+        if not any(result.fault for result in results_of(session, earlier.id)):  # whether it has a rejection or not
             break
     return found
 

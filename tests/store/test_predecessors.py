@@ -173,6 +173,36 @@ def test_what_was_sent_or_is_being_sent_stays_as_it_is(studies, jobs, database):
     assert [one.state for one in jobs.show(first).deliveries] == [DeliveryState.DELIVERED, DeliveryState.SENDING]
 
 
+def test_what_failed_of_the_superseded_results_is_not_sent_again_with_all_that_failed(studies, jobs, database):
+    deliveries = Deliveries(database)
+    revise(studies, 1, V1)
+    first = finish(jobs, V1)
+    for claimed in deliveries.claim("pacs", "sender", after(62), LEASE_S, 2):
+        deliveries.fail(claimed, "0xC000 can't understand", after(63))
+    revise(studies, 2, V1)
+
+    second = finish(jobs, V1)
+
+    assert deliveries.retry_all(after(64)) == 0
+    detail = jobs.show(first)
+    assert {(one.state, one.reason) for one in detail.deliveries} == {(DeliveryState.CANCELLED, f"superseded by job {second}")}
+    assert {one.from_state for one in detail.events[-2:]} == {DeliveryState.FAILED}
+
+
+def test_what_a_run_with_something_held_back_left_standing_falls_to_the_next_also_where_nobody_wants_rejections(studies, jobs):
+    revise(studies, 1, V1)
+    first = finish(jobs, V1)
+    revise(studies, 2, V1)
+    second = finish(jobs, V1, result("sc", 2, fault="no pixels"))
+    waiting = {one.state for one in jobs.show(first).deliveries}
+    revise(studies, 3, V1)
+
+    finish(jobs, V1)
+
+    assert waiting == {DeliveryState.PENDING}
+    assert {one.state for number in (first, second) for one in jobs.show(number).deliveries} == {DeliveryState.CANCELLED}
+
+
 def test_a_run_that_is_refused_leaves_the_earlier_results_as_they_are(studies, jobs):
     revise(studies, 1, V1)
     first = finish(jobs, V1)
