@@ -30,7 +30,8 @@ def reference_headers(volume: Volume, run: Run) -> list[Dataset]:
     key = (run.job_uid, run.keeps_empty_frames)
     if _latest is None or _latest.sources is not volume.sources or _latest.key != key:
         _latest = _Made(volume.sources, key, _made(volume, run))
-    return [_copied(header) for header in _latest.headers]
+    first, *others = _latest.headers
+    return [_own(first), *(_shared(header) for header in others)]
 
 
 def study_header(source: Dataset) -> Dataset:
@@ -73,11 +74,18 @@ def _made(volume: Volume, run: Run) -> list[Dataset]:
     return [first, *(_slice_header(source, volume, run) for source in volume.sources[1:])]
 
 
-def _copied(header: Dataset) -> Dataset:
-    """A data set of its own, of the same elements."""
-    copied = Dataset()
-    copied.update(header)
-    return copied
+def _own(header: Dataset) -> Dataset:
+    """A data set with elements of its own: objects take patient and study over, and what is written to one must not be in the next."""
+    own = Dataset()
+    own.update({element.tag: copy(element) for element in header})
+    return own
+
+
+def _shared(header: Dataset) -> Dataset:
+    """A data set of its own, of the same elements, which are only read."""
+    shared = Dataset()
+    shared.update(header)
+    return shared
 
 
 def _sound(source: Dataset) -> Dataset:

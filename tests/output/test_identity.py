@@ -158,6 +158,19 @@ def test_patient_and_study_are_the_source_s(build):
 
 
 @pytest.mark.parametrize("build", BUILDERS)
+def test_what_is_written_to_one_object_is_not_in_the_next_of_the_run(build):
+    volume = case.volume(source_study())
+    findings, run = case.findings(volume), case.run()
+    first, *_ = build(volume, findings, run)
+
+    first.PatientID = first.PatientName = first.StudyInstanceUID = "4711"
+    second, *_ = build(volume, findings, run)
+
+    assert "4711" not in (second.PatientID, second.PatientName, second.StudyInstanceUID)
+    assert second.PatientID == volume.sources[0].PatientID
+
+
+@pytest.mark.parametrize("build", BUILDERS)
 def test_missing_attributes_of_type_2_become_empty(build):
     missing = ("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "AccessionNumber", "StudyID", "StudyDate", "StudyTime")
     study = source_study(**dict.fromkeys(missing), ReferringPhysicianName=None, SliceThickness=None, PositionReferenceIndicator=None)
