@@ -26,7 +26,7 @@ def check() -> None:
 
     Certificates and keys are read as well, and what is wrong with one is said.
 
-    docs/configuration.md explains every key. The database's password isn't printed.
+    docs/configuration.md explains every key. Passwords, tokens and other secrets aren't printed.
     """
     from cad_node.tls import TlsContext
 

@@ -31,10 +31,20 @@ def list_deliveries(
     if as_json:
         print_json([asdict(delivery) for delivery in deliveries])
         return
-    rows = table("Deliveries", number("job"), narrow("destination"), narrow("state"), narrow("object"), number("tries"), narrow("next"))
+    rows = table(
+        "Deliveries",
+        number("job"),
+        narrow("destination"),
+        narrow("state"),
+        narrow("object"),
+        narrow("uid"),
+        number("tries"),
+        narrow("next"),
+    )
     for one in deliveries:
         due = one.run_after if one.state in {DeliveryState.PENDING, DeliveryState.UNCONFIRMED} else None
-        add(rows, one.job_id, one.destination, one.state, short_uid(one.sop_instance_uid, console.width), one.attempt, due)
+        uid = short_uid(one.sop_instance_uid, console.width)
+        add(rows, one.job_id, one.destination, one.state, one.builder, uid, one.attempt, due)
     console.print(rows)
     reasons = [(f"job {one.job_id} to {one.destination}", one.reason) for one in deliveries if one.state not in _AS_WANTED and one.reason]
     if reasons:

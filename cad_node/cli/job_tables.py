@@ -49,8 +49,7 @@ def print_one(console: Console, detail: "JobDetail") -> None:
     if detail.results:
         console.print(listed(((result.builder, _result(result)) for result in detail.results), "\nResults"))
     if detail.deliveries:
-        builders = {result.sop_instance_uid: result.builder for result in detail.results}
-        console.print(listed(((d.destination, _delivery(d, builders[d.sop_instance_uid])) for d in detail.deliveries), "\nDeliveries"))
+        console.print(listed(((d.destination, _delivery(d)) for d in detail.deliveries), "\nDeliveries"))
 
 
 def _label(field_name: str) -> str:
@@ -69,6 +68,6 @@ def _result(result: "NewResult") -> str:
     return f"{result.path} (held back, for inspection)" if result.fault else str(result.path)
 
 
-def _delivery(delivery: "DeliverySummary", builder: str) -> str:
+def _delivery(delivery: "DeliverySummary") -> str:
     said = f": {delivery.reason}" if delivery.reason else ""
-    return f"{builder} {delivery.state}, attempt {delivery.attempt}{said}"
+    return f"{delivery.builder} {delivery.state}, attempt {delivery.attempt}{said}"

@@ -10,7 +10,7 @@ from cad_node.cli.context import EX_FAILED, EX_USAGE, console, settings
 from cad_node.cli.peer import named_peer
 from cad_node.cli.tables import print_left_out
 from cad_node.errors import AssociationRejected, CadNodeError, PacsUnreachable
-from cad_node.settings import Destination
+from cad_node.settings import Destination, Settings
 
 app = typer.Typer()
 
@@ -21,13 +21,21 @@ class NoAnswer(CadNodeError):
     """The peer doesn't verify."""
 
 
+def _peer(named: str, read: Settings) -> Destination:
+    """As named_peer; a destination of another transport is no unknown one."""
+    other = read.destinations.get(named)
+    if other and named not in read.dicom_destinations:
+        raise typer.BadParameter(f"{named!r} is reached by transport {other.transport!r}; this speaks DICOM to a peer only")
+    return named_peer(named, read.dicom_destinations, Destination, "destination")
+
+
 @app.command(epilog="Examples: cad-node echo ORTHANC@127.0.0.1:4242\n\ncad-node --config cad_node.toml echo pacs")
 def echo(peer: Peer) -> None:
     """Ask a peer whether it is there and takes our AE title (C-ECHO); exits with 1 and says how far it came if not."""
     from cad_node.deliver.echo import echo as verify
 
     read = settings()
-    to = named_peer(peer, read.dicom_destinations, Destination, "destination")
+    to = _peer(peer, read)
     calling_ae_title = to.calling_ae_title or read.node.ae_title
     try:
         verify(to, calling_ae_title, read.sender.timeout_s)
@@ -49,7 +57,7 @@ def send(
     from cad_node.deliver.gather import gather
 
     read = settings()
-    to = named_peer(peer, read.dicom_destinations, Destination, "destination")
+    to = _peer(peer, read)
     gathered = gather(folder)
     print_left_out(console, "skipped", gathered.skipped)
     if not gathered.files:

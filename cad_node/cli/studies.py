@@ -54,8 +54,8 @@ def analyse(
 ) -> None:
     """Run the enabled models on a study that is there, once more or for the first time; prints the jobs' numbers.
 
-    What they give takes the place of what they gave before: reports follow the earlier ones, and destinations that take
-    rejections are told to hide those.
+    What they give takes the place of what they gave before.
+    Reports follow the earlier ones, and destinations that take rejections are told to hide those.
     """
     from cad_node.app.start import now, usable_models
     from cad_node.receive.completeness import analyse_again

@@ -2,12 +2,12 @@
 
 from pathlib import Path, PurePosixPath
 from string import Formatter
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, StringConstraints, Tag, model_validator
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, StringConstraints, Tag, field_validator, model_validator
 
-from cad_node.objects import DEFAULT_OBJECTS, ObjectName, Profile, RefusalName, expanded
+from cad_node.objects import DEFAULT_OBJECTS, PRESETS, ObjectName, Profile, RefusalName, expanded
 from cad_node.settings.peer import DicomPeer
 from cad_node.settings.section import AETitle, Section
 from cad_node.settings.tls import PeerTls
@@ -19,7 +19,13 @@ LAYOUT_UIDS = ("study_instance_uid", "series_instance_uid", "sop_instance_uid")
 def _expand(names: Any) -> Any:
     """Presets stand for the objects they name; what is no list of names is left for the type to refuse."""
     listed = [names] if isinstance(names, str) else names
-    return expanded(listed) if isinstance(listed, list | tuple) and all(isinstance(name, str) for name in listed) else names
+    if not isinstance(listed, list | tuple) or not all(isinstance(name, str) for name in listed):
+        return names
+    objects = expanded(listed)
+    known = (*get_args(ObjectName), *get_args(RefusalName))
+    if unknown := [name for name in objects if name not in known]:
+        raise ValueError(f"no object or preset is called {', '.join(unknown)}; objects: {', '.join(known)}; presets: {', '.join(PRESETS)}")
+    return objects
 
 
 class _Taker(Section):
@@ -90,6 +96,13 @@ class StowDestination(WebAccess, _Asked):
     """Objects share a request up to this size; a larger one has its own."""
     confirm: Literal["none", "qido"] = "none"
     """How it proves that it keeps what it took: QIDO-RS, or not at all. A delivery is committed only after the proof."""
+
+    @field_validator("url")
+    @classmethod
+    def _is_the_service(cls, url: str) -> str:
+        if url.rstrip("/").endswith("/studies"):
+            raise ValueError("leave /studies out: the node adds it")
+        return url
 
     @model_validator(mode="after")
     def _is_safe(self) -> Self:

@@ -5,7 +5,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from datetime import datetime, tzinfo
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
@@ -18,6 +18,9 @@ from cad_node.settings.node import Commitment, Database, Log, Models, Node, Queu
 from cad_node.settings.peer import Source
 from cad_node.settings.section import PeerName
 from cad_node.settings.tls import ListenerTls, PeerTls
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 
 class Settings(BaseSettings):
@@ -120,7 +123,7 @@ def read_settings(file: Path | None = None) -> Settings:
     try:
         return Settings(**table)
     except ValidationError as exc:
-        listed = "; ".join(f"{_key(error['loc'])}: {error['msg']}" for error in exc.errors())
+        listed = "; ".join(f"{_key(error['loc'])}: {_what(error)}" for error in exc.errors())
         raise SettingsError(f"{file or 'environment'}: {listed}. docs/configuration.md lists every key") from exc
 
 
@@ -128,6 +131,15 @@ def _key(where: Sequence[int | str]) -> str:
     """The key as it is written: pydantic puts a destination's transport behind its name."""
     written = [*where[:2], *where[3:]] if where[:1] == ("destinations",) else where
     return ".".join(str(part) for part in written)
+
+
+def _what(error: "ErrorDetails") -> str:
+    """What is wrong, in words of the settings: pydantic's are for programmers."""
+    if error["type"] == "extra_forbidden":
+        return "there is no such key"
+    if error["type"] == "missing":
+        return "must be set"
+    return error["msg"].removeprefix("Value error, ")
 
 
 def _refuse_unknown_variables() -> None:

@@ -1,5 +1,6 @@
 """How the node shows a DICOMweb service who it is."""
 
+import re
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Self
@@ -24,6 +25,12 @@ def keeps_secrets(url: str) -> bool:
     return parts.scheme == "https" or _is_loopback(parts.hostname or "")
 
 
+def _is_web(url: str) -> str:
+    if url and not re.fullmatch(r"https?://[^\s?#]+", url):
+        raise ValueError("write http:// or https://, host and path, without ? or #")
+    return url
+
+
 def _without_credentials(url: str) -> str:
     """URLs are logged."""
     if urlsplit(url).username is not None:
@@ -31,8 +38,8 @@ def _without_credentials(url: str) -> str:
     return url
 
 
-WebUrl = Annotated[str, StringConstraints(pattern=r"^https?://[^\s?#]+$"), AfterValidator(_without_credentials)]
-OptionalWebUrl = Annotated[str, StringConstraints(pattern=r"^(https?://[^\s?#]+)?$"), AfterValidator(_without_credentials)]
+OptionalWebUrl = Annotated[str, AfterValidator(_is_web), AfterValidator(_without_credentials)]
+WebUrl = Annotated[OptionalWebUrl, StringConstraints(min_length=1)]
 
 
 class OAuth2(Section):

@@ -37,6 +37,7 @@ class DeliverySummary:
     destination: str
     state: DeliveryState
     attempt: int
+    builder: str
     sop_class_uid: str
     sop_instance_uid: str
     reason: str
@@ -44,6 +45,9 @@ class DeliverySummary:
     created_at: datetime
     delivered_at: datetime | None
     committed_at: datetime | None
+
+
+_OF_THE_RESULT = frozenset({"builder", "sop_class_uid", "sop_instance_uid"})
 
 
 class Deliveries:
@@ -265,6 +269,6 @@ def _lose(database: Database, lost: ColumnElement[bool], now: datetime) -> list[
 def _summaries(
     session: Session, wanted: Sequence[ColumnElement[bool]], order: ColumnElement[Any], limit: int | None
 ) -> list[DeliverySummary]:
-    columns = [getattr(ResultRow if field.name.startswith("sop_") else DeliveryRow, field.name) for field in fields(DeliverySummary)]
+    columns = [getattr(ResultRow if field.name in _OF_THE_RESULT else DeliveryRow, field.name) for field in fields(DeliverySummary)]
     joined = select(*columns).join(ResultRow, ResultRow.id == DeliveryRow.result_id).where(*wanted).order_by(order).limit(limit)
     return [DeliverySummary(*row) for row in session.execute(joined)]

@@ -74,7 +74,7 @@ class Studies:
         with self._database.reading() as session:
             study = session.get(StudyRow, study_instance_uid)
             if study is None:
-                raise UnknownRow(f"no study {study_instance_uid}")
+                raise UnknownRow(f"no study {study_instance_uid}; `cad-node studies list --json` shows every UID in full")
             asked = study.revision if revision is None else revision
             return Study(study_instance_uid, asked, _load_series(session, study_instance_uid, asked))
 
@@ -156,7 +156,7 @@ class Studies:
 def _locked_study(session: Session, study_instance_uid: str) -> StudyRow:
     study = lock_study(session, study_instance_uid)
     if study is None:
-        raise UnknownRow(f"no study {study_instance_uid}")
+        raise UnknownRow(f"no study {study_instance_uid}; `cad-node studies list --json` shows every UID in full")
     return study
 
 

@@ -62,3 +62,11 @@ def test_retry_sends_again_what_failed_to_one_destination(cad_node: CadNode, sto
     assert (ended.status, ended.out) == (0, "1 deliveries are due now\n")
     assert [d.state for d in store.jobs.show(to_pacs).deliveries] == [DeliveryState.PENDING]
     assert [d.state for d in store.jobs.show(to_archive).deliveries] == [DeliveryState.FAILED]
+
+
+def test_the_list_names_the_object_as_the_settings_do(cad_node: CadNode, store: Store, tmp_path: Path):
+    queue_replaceable(store.database, tmp_path / "results", {"pacs": Profile(("seg",))}, "seg", "gsps")
+
+    listed = cad_node("deliveries", "list").out
+
+    assert "  seg  " in listed

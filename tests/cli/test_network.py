@@ -31,6 +31,16 @@ def test_a_configured_destination_is_called_by_its_name(cad_node: CadNode, archi
     assert cad_node("echo", "pacs").status == 0
 
 
+def test_a_destination_that_is_no_dicom_peer_is_not_called_unknown(cad_node: CadNode, config: Path):
+    with config.open("a") as file:
+        file.write('[destinations.web]\ntransport = "stow"\nurl = "https://pacs/dicom-web"\n')
+
+    ended = cad_node("echo", "web")
+
+    assert ended.status == 2
+    assert "is reached by transport 'stow'" in " ".join(ended.err.replace("│", " ").split())
+
+
 def test_a_peer_that_is_not_there_is_an_error_in_one_line_that_says_what_to_check(cad_node: CadNode):
     port = unused_port()
 
