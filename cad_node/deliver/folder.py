@@ -37,6 +37,8 @@ class Folder:
                 self._make_folder(target.parent)
                 self._write(source, target)
             except OSError as exc:
+                if not self._folder.is_dir():
+                    return Outcome(False, True, f"folder {self._folder}: {exc.strerror or exc}; make it, or mount its share")
                 return Outcome(False, True, f"{self._folder} doesn't take {target.name}: {exc.strerror or exc}")
         return Outcome.success("written")
 

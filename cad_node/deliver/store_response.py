@@ -26,6 +26,12 @@ _REFUSED = {
     HTTPStatus.UNPROCESSABLE_ENTITY,
 }
 
+_TO_LOOK_AT: Mapping[int, str] = {
+    HTTPStatus.UNAUTHORIZED: "; check its token, oauth2 or headers",
+    HTTPStatus.FORBIDDEN: "; check what its token, oauth2 or headers allow",
+    HTTPStatus.NOT_FOUND: "; check its url",
+}
+
 _Item = Mapping[str, Any]  # a data set of the DICOM JSON model, PS3.18 F.2
 
 
@@ -44,7 +50,7 @@ def outcome_of_rest(answer: Answer, *, others_named: bool) -> Outcome:
     if answer.status in _REFUSED:
         return Outcome(False, False, str(answer))
     unclear = ", which doesn't say whether it was stored" if answer.status // 100 == 2 else ""
-    return Outcome(False, True, f"{answer}{unclear}", wait_s=answer.retry_after_s)
+    return Outcome(False, True, f"{answer}{unclear}{_TO_LOOK_AT.get(answer.status, '')}", wait_s=answer.retry_after_s)
 
 
 def speaks_of_the_service(answer: Answer) -> bool:

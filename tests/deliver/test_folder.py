@@ -81,7 +81,7 @@ def test_a_folder_that_is_not_there_is_not_made_since_a_share_may_be_unmounted(f
     outcomes = send(tmp_path / "share", files[:1])
 
     assert verdicts(outcomes) == [LATER]
-    assert "No such file or directory" in outcomes[0].reason
+    assert outcomes[0].reason == f"folder {tmp_path / 'share'}: No such file or directory; make it, or mount its share"
     assert not (tmp_path / "share").exists()
 
 

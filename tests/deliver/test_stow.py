@@ -218,6 +218,15 @@ def test_trouble_of_the_service_may_pass_and_the_rest_is_not_tried(files, status
     assert len(service.asked) == 1
 
 
+@pytest.mark.parametrize(("status", "key"), [(401, "token"), (403, "token"), (404, "url")])
+def test_a_service_that_does_not_know_us_or_is_not_there_says_which_key_to_look_at(files, status, key):
+    with dicomweb(lambda _: Says(status)) as service:
+        (outcome,) = send(service.url, files[:1])
+
+    assert "; check " in outcome.reason
+    assert key in outcome.reason
+
+
 @pytest.mark.parametrize(
     ("retry_after", "least_s", "most_s"),
     [("120", 120, 120), ("Fri, 31 Dec 2100 23:59:59 GMT", 1e9, 1e10), ("Thu, 01 Jan 1970 00:00:00 GMT", 0, 0), ("soon", 0, 0), ("", 0, 0)],
