@@ -34,13 +34,17 @@ class Profile:
     """What the viewers behind a destination can show.
 
     keeps_empty_frames: of a Segmentation, also those that no voxel of the segment lies in.
+    destination: its name, for what concerns it alone.
     """
 
     objects: tuple[str, ...] = DEFAULT_OBJECTS
     keeps_empty_frames: bool = False
+    destination: str = ""
 
     def edition(self, name: str) -> str:
         """Which edition of an object it gets: one that refers to others refers to those that the destination gets too."""
+        if name == "rejection":
+            return self.destination
         frames = "all-frames" if self.keeps_empty_frames else ""
         return "+".join(filter(None, (*sorted(self.objects), frames))) if name == "tree" else frames
 

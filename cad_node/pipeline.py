@@ -63,10 +63,11 @@ def build(
         alike = [profile for profile in profiles if profile.keeps_empty_frames == keeps_empty_frames]
         wanted = {name for profile in alike for name in profile.to_build()}
         for name, builder in builders.items():
-            if name in wanted:
+            if name in wanted and name != "rejection":
                 objects = builder(volume, findings, edition_run)
                 built += [BuiltObject(name, ds, alike[0].edition(name), number) for number, ds in enumerate(objects, 1)]
-    return (*built, *_roots(volume, findings, run, built, profiles))
+    rejections = _rejections(volume, findings, run, builders, profiles)
+    return (*built, *rejections, *_roots(volume, findings, run, [*built, *rejections], profiles))
 
 
 def explain(study: Study, series_instance_uid: str | None, refused: UnusableSeries, run: Run) -> BuiltObject | None:
@@ -74,6 +75,19 @@ def explain(study: Study, series_instance_uid: str | None, refused: UnusableSeri
     judged = [series for series in study.series if series_instance_uid in (None, series.series_instance_uid)] or study.series
     header = any_header(judged)
     return BuiltObject("refusal", build_refusal(header, judged, refused, run)) if header else None
+
+
+def _rejections(
+    volume: Volume, findings: Findings, run: Run, builders: Mapping[str, Builder], profiles: Collection[Profile]
+) -> list[BuiltObject]:
+    """A note for each destination, on what it has: archives refuse one that names what they never had."""
+    notes = []
+    for profile in profiles:
+        its = tuple(earlier for earlier in run.supersedes if profile.destination in earlier.destinations)
+        if "rejection" in profile.objects and its:
+            its_run = replace(run, supersedes=its, destination=profile.destination)
+            notes += [BuiltObject("rejection", ds, profile.edition("rejection")) for ds in builders["rejection"](volume, findings, its_run)]
+    return notes
 
 
 def _roots(volume: Volume, findings: Findings, run: Run, built: Sequence[BuiltObject], profiles: Collection[Profile]) -> list[BuiltObject]:

@@ -180,11 +180,12 @@ class Worker:
                 sleep(self.queue.poll_s)
 
     def _analyse(self, job: ClaimedJob, volume: Volume) -> tuple[list[NewResult], str, dict[str, float]]:
-        model, run = self._model(job), replace(self._identity(job), supersedes=self._superseded(job))
+        model = self._model(job)
         infer, find, build, check = Stopwatch(), Stopwatch(), Stopwatch(), Stopwatch()
         with find:
             networks = {role: TimedNetwork(network, infer) for role, network in model.networks.items()}
             findings = pipeline.find(volume, model.manifest, networks, self.tasks)
+        run = replace(self._identity(job), supersedes=self._superseded(job))
         with build:
             built = pipeline.build(volume, findings, run, self.builders, tuple(self.profiles.values()) or (Profile(),))
             results = [self._write(job, item) for item in built]
@@ -203,7 +204,14 @@ class Worker:
 
     def _superseded(self, job: ClaimedJob) -> tuple[EarlierObject, ...]:
         return tuple(
-            EarlierObject(one.builder, one.sop_class_uid, one.sop_instance_uid, one.series_instance_uid, one.edition)
+            EarlierObject(
+                one.result.builder,
+                one.result.sop_class_uid,
+                one.result.sop_instance_uid,
+                one.result.series_instance_uid,
+                one.result.edition,
+                one.destinations,
+            )
             for one in self.jobs.superseded(job)
         )
 

@@ -30,6 +30,7 @@ from cad_node.output.sr import build_sr
 from cad_node.receive.completeness import analyse_again
 from cad_node.settings import Queue
 from cad_node.store.database import Database
+from cad_node.store.deliveries import Deliveries
 from cad_node.store.jobs import JobDetail, Jobs
 from cad_node.store.studies import NewJob, ReceivedInstance, Studies
 from cad_node.worker import Worker
@@ -53,7 +54,7 @@ class Node:
             models={KEY: MODEL},
             tasks={"analyse_lungs": lambda volume, _manifest, _networks: case.findings(volume)},
             builders={"seg": build_seg, "sr": build_sr, "kos": build_kos, "rejection": build_rejection},
-            profiles={"pacs": Profile(OBJECTS), "viewer": Profile(("sr",))},
+            profiles={"pacs": Profile(OBJECTS, destination="pacs"), "viewer": Profile(("sr",), destination="viewer")},
             studies=Studies(database),
             jobs=Jobs(database),
             results_dir=folder / "results",
@@ -63,6 +64,7 @@ class Node:
             clock=lambda: datetime.now(UTC),
             rng=random.Random(1),
         )
+        self.deliveries = Deliveries(database)
         self.datasets = ct_study(slices=SLICES, voxels=np.full((SLICES, 61, 67), -850, np.int16))
         self.files = save_study(self.datasets, folder / "images")
         self.study_uid = str(self.datasets[0].StudyInstanceUID)
@@ -90,6 +92,13 @@ class Node:
     def asked_again(self) -> int:
         (number,) = analyse_again(self.worker.studies, self.study_uid, [MODEL.manifest], self.worker.clock())
         return number
+
+    def deliver(self, limit: int = 100) -> set[str]:
+        """Send what is due to the PACS; the objects' UIDs."""
+        claims = self.deliveries.claim("pacs", "sender", self.worker.clock(), 30, limit)
+        for claim in claims:
+            self.deliveries.deliver(claim, "", self.worker.clock())
+        return {claim.sop_instance_uid for claim in claims}
 
     def done(self, job_id: int) -> JobDetail:
         """Let the worker run until it is done with the job."""
@@ -147,6 +156,7 @@ AGAIN = pytest.mark.parametrize("again", [Node.late_image, Node.asked_again], id
 def test_what_a_later_run_gives_follows_and_rejects_what_the_earlier_gave(node: Node, again: Callable[[Node], int]):
     node.receive(slice(SLICES - 1))
     first = node.done(node.settle())
+    node.deliver()
 
     second = node.done(again(node))
 
@@ -163,20 +173,25 @@ def test_what_a_later_run_gives_follows_and_rejects_what_the_earlier_gave(node: 
 def test_the_rejection_goes_where_it_is_wanted_and_what_it_rejects_is_not_sent_any_more(node: Node):
     node.receive(slice(SLICES - 1))
     first = node.done(node.settle())
+    sent = node.deliver(2)
 
     second = node.done(node.late_image())
 
-    rejection = next(result.sop_instance_uid for result in second.results if result.builder == "rejection")
+    rejection = objects(second)["rejection"]
     earlier = node.worker.jobs.show(first.summary.id).deliveries
-    assert [one.destination for one in second.deliveries if one.sop_instance_uid == rejection] == ["pacs"]
+    assert named_by(rejection) == sent
+    assert [one.destination for one in second.deliveries if one.sop_instance_uid == rejection.SOPInstanceUID] == ["pacs"]
     assert {one.state for one in second.deliveries} == {DeliveryState.PENDING}
-    assert {(one.state, one.reason) for one in earlier} == {(DeliveryState.CANCELLED, f"superseded by job {second.summary.id}")}
+    unsent = {(one.state, one.reason) for one in earlier if one.destination == "viewer" or one.sop_instance_uid not in sent}
+    assert unsent == {(DeliveryState.CANCELLED, f"superseded by job {second.summary.id}")}
 
 
 def test_a_third_run_takes_the_place_of_the_second_alone_and_rejects_no_rejection(node: Node):
     node.receive(slice(SLICES - 1))
     node.done(node.settle())
+    node.deliver()
     second = objects(node.done(node.late_image()))
+    node.deliver()
 
     third = objects(node.done(node.asked_again()))
 
@@ -187,10 +202,12 @@ def test_a_third_run_takes_the_place_of_the_second_alone_and_rejects_no_rejectio
 def test_results_of_which_one_is_held_back_reject_nothing_until_the_next_run(node: Node):
     node.receive(slice(SLICES - 1))
     first = node.done(node.settle())
+    sent = node.deliver()
     node.with_builders(kos=of_another_patient)
     second = node.done(node.late_image())
+    sent |= node.deliver()
     node.with_builders(kos=build_kos)
-    waiting = {one.state for one in node.worker.jobs.show(first.summary.id).deliveries}
+    waiting = {one.state for one in node.worker.jobs.show(first.summary.id).deliveries if one.destination == "viewer"}
 
     third = objects(node.done(node.asked_again()))
 
@@ -198,9 +215,9 @@ def test_results_of_which_one_is_held_back_reject_nothing_until_the_next_run(nod
     assert "PatientID isn't the source's" in faults["kos"]
     assert "kos, tree is held back" in faults["rejection"]
     assert (faults["seg"], faults["sr"], waiting) == ("", "", {DeliveryState.PENDING})
-    made = {result.sop_instance_uid for job in (first, second) for result in job.results if not result.fault}
-    assert named_by(third["rejection"]) == made
-    assert {one.state for one in node.worker.jobs.show(first.summary.id).deliveries} == {DeliveryState.CANCELLED}
+    assert named_by(third["rejection"]) == sent
+    unsent = [one for one in node.worker.jobs.show(first.summary.id).deliveries if one.destination == "viewer"]
+    assert {one.state for one in unsent} == {DeliveryState.CANCELLED}
 
 
 def of_another_patient(volume: Volume, findings: Findings, run: Run) -> Sequence[Dataset]:

@@ -4,6 +4,7 @@ import os
 import random
 import threading
 from collections.abc import Mapping
+from dataclasses import replace
 
 from cad_node.app.audit import audited
 from cad_node.app.start import Store, now, open_store, process_name
@@ -67,7 +68,7 @@ def run_worker(settings: Settings, device: str, stop: threading.Event) -> None:
             models=models,
             tasks=TASKS,
             builders=BUILDERS,
-            profiles={name: destination.profile for name, destination in settings.destinations.items()},
+            profiles={name: replace(to.profile, destination=name) for name, to in settings.destinations.items()},
             studies=store.studies,
             jobs=store.jobs,
             results_dir=settings.results_dir.resolve(),

@@ -23,6 +23,7 @@ class EarlierObject:
     sop_instance_uid: str
     series_instance_uid: str
     edition: str = ""  # objects.Profile.edition
+    destinations: frozenset[str] = frozenset({""})  # that have it, or are being sent it
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +37,13 @@ class Run:
     software_version: str
     supersedes: tuple[EarlierObject, ...] = ()  # of the same study, by the same algorithm
     keeps_empty_frames: bool = False  # in Segmentations
+    destination: str = ""  # for which an object is made that concerns it alone
 
 
 def derive_uid(run: Run, *names: str | int) -> UID:
     """A UID made of the job, the edition and `names`: made again, it is the same; 2.25 form, PS3.5 B.2."""
-    edition = ("all frames",) if run.keeps_empty_frames else ()
-    return _derive(run, *edition, *names)
+    edition = ("all frames" if run.keeps_empty_frames else "", run.destination)
+    return _derive(run, *filter(None, edition), *names)
 
 
 def tracking_uid(run: Run, number: int) -> UID:

@@ -22,9 +22,9 @@ SERIES_NUMBER = 9111
 
 
 def build_rejection(volume: Volume, findings: Findings, run: Run) -> Sequence[Dataset]:  # noqa: ARG001 - as every builder
-    """The note that rejects all objects of the run that this one takes the place of; nothing if it takes nobody's.
+    """The note that rejects the objects whose place this run takes; nothing if it takes nobody's.
 
-    Of every edition, sent or not: what is still on its way is rejected when it arrives, and what never comes does no harm.
+    run: its `supersedes` are what the note's destination has, or is being sent; dcm4chee keeps no note that names an object it hasn't.
     """
     header = reference_headers(volume, run)[0]
     objects = superseded(run, header.StudyInstanceUID)

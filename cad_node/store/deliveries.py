@@ -1,18 +1,18 @@
 """The outbox: each result for each destination, claimed by one sender at a time."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, func, or_, select, update
+from sqlalchemy import ColumnElement, and_, exists, func, or_, select, update
 from sqlalchemy.orm import Session, aliased
 
 from cad_node.errors import LeaseLost, Removed, UnknownRow
-from cad_node.lifecycle import DELIVERY_MOVES, DeliveryState, move, sources
+from cad_node.lifecycle import DELIVERY_MOVES, DeliveryState, JobState, move, sources
 from cad_node.store.database import Database
-from cad_node.store.delivery_rows import Substitute, substitute
+from cad_node.store.delivery_rows import NEVER_SUPERSEDED, Substitute, substitute
 from cad_node.store.events import ADMIN, SUPERVISOR, arc, record
 from cad_node.store.tables import DeliveryRow, JobRow, ResultRow
 
@@ -50,6 +50,9 @@ class DeliverySummary:
 _OF_THE_RESULT = frozenset({"builder", "sop_class_uid", "sop_instance_uid"})
 
 
+_TAKING_PLACE = (JobState.RUNNING, JobState.DONE)
+
+
 class Deliveries:
     """The rows of the outbox, and the moves that change them."""
 
@@ -57,12 +60,15 @@ class Deliveries:
         self._database = database
 
     def claim(self, destination: str, sender: str, now: datetime, lease_s: float, limit: int) -> list[ClaimedDelivery]:
-        """Take up to `limit` due deliveries to one destination, oldest first, for `lease_s` seconds."""
+        """Take up to `limit` due deliveries to one destination, oldest first, for `lease_s` seconds.
+
+        Results wait while a later run is about to take their place; once it has, their deliveries are cancelled.
+        """
         states = before, after = arc(DELIVERY_MOVES, "claim")
         due = aliased(DeliveryRow)
         oldest = (
             select(due.id)
-            .where(due.state == before, due.destination == destination, due.run_after <= now)
+            .where(due.state == before, due.destination == destination, due.run_after <= now, ~_superseded(due, _TAKING_PLACE))
             .order_by(due.id)
             .limit(limit)
             .with_for_update(skip_locked=True)
@@ -77,6 +83,7 @@ class Deliveries:
         }
         taken = update(DeliveryRow).where(DeliveryRow.id.in_(select(oldest.c.id))).values(values).returning(DeliveryRow.id)
         with self._database.transaction() as session:
+            _cancel_superseded(session, destination, now)
             ids = session.scalars(taken).all()
             claims = _claimed(session, ids)
             for claim in claims:
@@ -178,6 +185,24 @@ class Deliveries:
     def _settle(self, claim: ClaimedDelivery, event: str, now: datetime, *, detail: str = "", **changes: Any) -> None:
         with self._database.transaction() as session:
             _settle(session, claim, event, now, detail=detail, **changes)
+
+
+def _superseded(delivery: type[DeliveryRow], states: Collection[JobState]) -> ColumnElement[bool]:
+    """Whether a job in one of these states takes the place of the one that the delivery is of."""
+    made, of, by = aliased(ResultRow), aliased(JobRow), aliased(JobRow)
+    replaceable = made.id == delivery.result_id, made.builder.not_in(NEVER_SUPERSEDED)
+    return exists().where(*replaceable, of.id == made.job_id, by.id == of.superseded_by, by.state.in_(states))
+
+
+def _cancel_superseded(session: Session, destination: str, now: datetime) -> None:
+    """What was being sent when its run was superseded, and came back unsent."""
+    before, _ = arc(DELIVERY_MOVES, "claim")
+    left = select(DeliveryRow).where(
+        DeliveryRow.state == before, DeliveryRow.destination == destination, _superseded(DeliveryRow, (JobState.DONE,))
+    )
+    for row in session.scalars(left.order_by(DeliveryRow.id).with_for_update(skip_locked=True)).all():
+        row.state, row.reason = move(DELIVERY_MOVES, row.state, "cancel"), "superseded by a later run"
+        record(session, row.job_id, "cancel", (before, row.state), actor=SUPERVISOR, now=now, delivery_id=row.id, detail=row.reason)
 
 
 def deliveries_of(session: Session, job_id: int) -> tuple[DeliverySummary, ...]:

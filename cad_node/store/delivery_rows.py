@@ -10,6 +10,8 @@ from sqlalchemy.orm import Session
 from cad_node.lifecycle import DeliveryState
 from cad_node.store.tables import DeliveryRow, ResultRow
 
+NEVER_SUPERSEDED = frozenset({"rejection", "refusal"})  # what they say stays true
+
 _STUCK = frozenset({DeliveryState.FAILED, DeliveryState.CANCELLED, DeliveryState.HELD})
 
 

@@ -41,6 +41,14 @@ class NewResult:
 
 
 @dataclass(frozen=True, slots=True)
+class SupersededResult:
+    """A result whose place another takes, and who has it or is being sent it."""
+
+    result: NewResult
+    destinations: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
 class JobSummary:
     id: int
     uid: uuid.UUID

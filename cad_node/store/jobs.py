@@ -16,8 +16,8 @@ from cad_node.store.database import Database
 from cad_node.store.deliveries import deliveries_of
 from cad_node.store.events import ADMIN, SUPERVISOR, arc, events_of, record
 from cad_node.store.job_rows import SUMMARY, add_results, cancel, results_of, steer, summaries
-from cad_node.store.job_values import ClaimedJob, JobDetail, JobSummary, NewResult
-from cad_node.store.predecessors import cancel_superseded, superseded_results
+from cad_node.store.job_values import ClaimedJob, JobDetail, JobSummary, NewResult, SupersededResult
+from cad_node.store.predecessors import cancel_superseded, give_place_back, superseded_results, take_place
 from cad_node.store.removals import without_inputs
 from cad_node.store.tables import JobRow, UtcDateTime
 
@@ -68,8 +68,10 @@ class Jobs:
             if session.scalar(extended.returning(JobRow.id)) is None:
                 raise LeaseLost(f"job {job.id} was given to another worker or cancelled; stop working on it")
 
-    def superseded(self, job: ClaimedJob) -> tuple[NewResult, ...]:
-        """The results whose place those of this job will take. A repeated attempt is told the same: see claim()."""
+    def superseded(self, job: ClaimedJob) -> tuple[SupersededResult, ...]:
+        """The results whose place those of this job will take; they aren't sent from now on, unless it ends without results."""
+        with self._database.transaction() as session:
+            take_place(session, job)
         with self._database.reading() as session:
             return superseded_results(session, job)
 
@@ -91,7 +93,9 @@ class Jobs:
         with self._database.transaction() as session:
             _leave(session, job, "finish", now, finished_at=now, reason_code="", reason=remarks, timings_s=dict(timings_s or {}))
             add_results(session, job, results, profiles, now)
-            if not any(result.fault for result in results):
+            if any(result.fault for result in results):
+                give_place_back(session, job)
+            else:
                 cancel_superseded(session, job, now)
 
     def refuse(  # noqa: PLR0917 - as finish, and why
@@ -155,6 +159,9 @@ class Jobs:
             if without_inputs(session, [row]):
                 uid = row.study_instance_uid
                 raise Removed(f"job {job_id}: the images of study {uid} have been removed; send it again, it gets a new job")
+            if row.state is not JobState.QUEUED and session.scalar(select(JobRow.id).where(JobRow.id == job_id, _later_job())):
+                why = f"a later revision of study {row.study_instance_uid} has a job of the same model, whose results count"
+                raise IllegalMove(f"job {job_id}: {why}; retry that one, or run the model anew by `cad-node studies analyse`")
             _retry(session, row, now)
 
     def retry_all(self, state: JobState, now: datetime) -> int:

@@ -4,39 +4,68 @@ What that run had taken the place of, it has rejected itself. A run of which any
 what it would have rejected stays, and falls to the next.
 """
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from sqlalchemy import exists, select
+from sqlalchemy import exists, select, update
 from sqlalchemy.orm import Session, aliased
 
 from cad_node.lifecycle import DELIVERY_MOVES, JOB_MOVES, DeliveryState, move
+from cad_node.store.delivery_rows import NEVER_SUPERSEDED
 from cad_node.store.events import SUPERVISOR, arc, record
 from cad_node.store.job_rows import results_of
-from cad_node.store.job_values import ClaimedJob, NewResult
+from cad_node.store.job_values import ClaimedJob, SupersededResult
 from cad_node.store.tables import DeliveryRow, JobRow, ResultRow
 
-_NEVER_SUPERSEDED = frozenset({"rejection", "refusal"})  # what they say stays true
+_SENT = (DeliveryState.SENDING, DeliveryState.DELIVERED, DeliveryState.UNCONFIRMED, DeliveryState.COMMITTED)
 _TO_BE_SENT = (DeliveryState.PENDING, DeliveryState.FAILED)  # now, or once an admin wants it
 
 
-def superseded_results(session: Session, job: ClaimedJob) -> tuple[NewResult, ...]:
-    """What those runs made and passed the checks, the latest run's first; sent or not."""
+def take_place(session: Session, job: ClaimedJob) -> None:
+    """From now on those runs' deliveries aren't begun: until the job has ended, and if it is done never, Deliveries.claim()."""
+    for earlier in _predecessors(session, job):
+        earlier.superseded_by = job.id
+
+
+def give_place_back(session: Session, job: ClaimedJob) -> None:
+    """Something of the job's is held back: what it would have taken the place of stands."""
+    session.execute(update(JobRow).where(JobRow.superseded_by == job.id).values(superseded_by=None))
+
+
+def superseded_results(session: Session, job: ClaimedJob) -> tuple[SupersededResult, ...]:
+    """What those runs made and passed the checks, the latest run's first."""
     made = [result for earlier in _predecessors(session, job) for result in results_of(session, earlier.id)]
-    return tuple(result for result in made if not result.fault and result.builder not in _NEVER_SUPERSEDED)
+    standing = [result for result in made if not result.fault and result.builder not in NEVER_SUPERSEDED]
+    there = _destinations(session, [result.sop_instance_uid for result in standing])
+    return tuple(SupersededResult(result, there.get(result.sop_instance_uid, frozenset())) for result in standing)
 
 
 def cancel_superseded(session: Session, job: ClaimedJob, now: datetime) -> None:
     """Cancel what waits of those runs' deliveries, and what failed, which an admin may have sent again: the job's own results go instead.
 
-    What is being sent arrives, and is rejected with the rest.
+    What was being sent meanwhile is rejected with the rest, or if it comes back unsent cancelled when it is next due.
     """
+    take_place(session, job)
     reason = f"superseded by job {job.id}"
     predecessors = [earlier.id for earlier in _predecessors(session, job)]
-    superseded = select(ResultRow.id).where(ResultRow.job_id.in_(predecessors), ResultRow.builder.not_in(_NEVER_SUPERSEDED))
+    superseded = select(ResultRow.id).where(ResultRow.job_id.in_(predecessors), ResultRow.builder.not_in(NEVER_SUPERSEDED))
     due = select(DeliveryRow).where(DeliveryRow.result_id.in_(superseded), DeliveryRow.state.in_(_TO_BE_SENT))
     for row in session.scalars(due.order_by(DeliveryRow.id).with_for_update()).all():
         before, row.state, row.reason = row.state, move(DELIVERY_MOVES, row.state, "cancel"), reason
         record(session, row.job_id, "cancel", (before, row.state), actor=SUPERVISOR, now=now, delivery_id=row.id, detail=reason)
+
+
+def _destinations(session: Session, sop_instance_uids: Sequence[str]) -> Mapping[str, frozenset[str]]:
+    """SOP Instance UID -> the destinations that have it, or are being sent it."""
+    sent = (
+        select(ResultRow.sop_instance_uid, DeliveryRow.destination)
+        .join(DeliveryRow, DeliveryRow.result_id == ResultRow.id)
+        .where(ResultRow.sop_instance_uid.in_(sop_instance_uids), DeliveryRow.state.in_(_SENT))
+    )
+    there: dict[str, frozenset[str]] = {}
+    for uid, destination in session.execute(sent):
+        there[uid] = there.get(uid, frozenset()) | {destination}
+    return there
 
 
 def _predecessors(session: Session, job: ClaimedJob) -> list[JobRow]:

@@ -179,6 +179,7 @@ class JobRow(Base):
     started_at: Mapped[datetime | None]  # the first claim since an admin's retry, so that a repeated run writes the same times
     finished_at: Mapped[datetime | None]
     timings_s: Mapped[dict[str, float]] = mapped_column(JSON, default=dict)  # stage -> seconds inside the worker
+    superseded_by: Mapped[int | None] = mapped_column(_Key)  # the job that takes its results' place, once that has begun to
 
 
 class ResultRow(Base):

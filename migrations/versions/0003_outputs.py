@@ -9,9 +9,11 @@ branch_labels = None
 depends_on = None
 
 EMPTY = sa.text("''")
+KEY = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 
 def upgrade() -> None:
+    op.add_column("jobs", sa.Column("superseded_by", KEY, nullable=True))
     with op.batch_alter_table("results") as results:
         results.add_column(sa.Column("edition", sa.String(255), server_default=EMPTY, nullable=False))
         results.add_column(sa.Column("number", sa.Integer(), server_default="1", nullable=False))
@@ -21,6 +23,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    op.drop_column("jobs", "superseded_by")
     op.execute("UPDATE deliveries SET state = 'failed' WHERE state IN ('replaced', 'held')")
     op.execute("DELETE FROM deliveries WHERE result_id IN (SELECT id FROM results WHERE number > 1 OR edition <> '')")
     op.execute("DELETE FROM results WHERE number > 1 OR edition <> ''")

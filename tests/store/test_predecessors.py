@@ -49,7 +49,7 @@ def finish(jobs: Jobs, model: tuple[str, str], *more: NewResult) -> int:
 
 def superseded_by(jobs: Jobs, model: tuple[str, str]) -> set[str]:
     """Numbers of the jobs whose results the model's next one will take the place of."""
-    return {result.sop_instance_uid.split(".")[2] for result in jobs.superseded(claim(jobs, model))}
+    return {one.result.sop_instance_uid.split(".")[2] for one in jobs.superseded(claim(jobs, model))}
 
 
 def result(builder: str, job_id: int, *, fault: str = "") -> NewResult:
@@ -80,7 +80,7 @@ def test_all_that_passed_the_checks_is_superseded_but_for_rejections_and_refusal
 
     job = claim(jobs, V1)
 
-    assert [one.builder for one in jobs.superseded(job)] == ["seg", "sr", "pdf"]
+    assert [one.result.builder for one in jobs.superseded(job)] == ["seg", "sr", "pdf"]
 
 
 def test_a_later_version_takes_the_place_of_the_earlier(studies, jobs):
@@ -171,6 +171,49 @@ def test_what_was_sent_or_is_being_sent_stays_as_it_is(studies, jobs, database):
     finish(jobs, V1)
 
     assert [one.state for one in jobs.show(first).deliveries] == [DeliveryState.DELIVERED, DeliveryState.SENDING]
+
+
+def test_who_has_the_superseded_results_is_known(studies, jobs, database):
+    deliveries = Deliveries(database)
+    revise(studies, 1, V1)
+    finish(jobs, V1, result("pdf", 1))
+    sent, _ = deliveries.claim("pacs", "sender", after(62), LEASE_S, 2)
+    deliveries.deliver(sent, "", after(63))
+    revise(studies, 2, V1)
+
+    superseded = jobs.superseded(claim(jobs, V1))
+
+    assert {one.result.builder: one.destinations for one in superseded} == {"seg": {"pacs"}, "sr": {"pacs"}, "pdf": set()}
+
+
+def test_results_whose_place_is_about_to_be_taken_wait_until_that_is_certain(studies, jobs, database):
+    deliveries = Deliveries(database)
+    revise(studies, 1, V1)
+    first = finish(jobs, V1)
+    revise(studies, 2, V1)
+    job = claim(jobs, V1)
+    jobs.superseded(job)
+
+    while_it_runs = deliveries.claim("pacs", "sender", after(62), LEASE_S, 10)
+    jobs.fail(job, "no memory", after(63))
+    afterwards = deliveries.claim("pacs", "sender", after(64), LEASE_S, 10)
+
+    assert (while_it_runs, [one.job_id for one in afterwards]) == ([], [first, first])
+
+
+def test_what_was_being_sent_and_comes_back_unsent_is_cancelled_when_it_is_due_again(studies, jobs, database):
+    deliveries = Deliveries(database)
+    revise(studies, 1, V1)
+    first = finish(jobs, V1)
+    unsent, _ = deliveries.claim("pacs", "sender", after(62), LEASE_S, 2)
+    revise(studies, 2, V1)
+    second = finish(jobs, V1)
+    deliveries.back_off(unsent, "no PACS", after(65), after(64))
+
+    due = deliveries.claim("pacs", "sender", after(70), LEASE_S, 10)
+
+    assert {one.job_id for one in due} == {second}
+    assert [one.state for one in jobs.show(first).deliveries] == [DeliveryState.CANCELLED, DeliveryState.SENDING]
 
 
 def test_what_failed_of_the_superseded_results_is_not_sent_again_with_all_that_failed(studies, jobs, database):
