@@ -78,6 +78,7 @@ def test_a_destination_can_come_from_variables_alone(monkeypatch):
         ('[destinations.web]\ntransport = "stow"\nurl = "https://pacs"\n[destinations.web.oauth2]\n', "destinations.web.oauth2.token_url"),
         ('[destinations.share]\ntransport = "folder"\npath = "/share"\numask = "999"\n', "destinations.share.umask"),
         ('[destinations.share]\ntransport = "folder"\npath = "/share"\nport = 104\n', "destinations.share.port"),
+        ('[destinations.share]\ntransport = "folder"\npath = "/share"\nobjects = ["sr"]\n', "destinations.share"),
         ('[destinations.bucket]\ntransport = "s3"\nbucket = "b"\nkms_key_id = "k"\n', "destinations.bucket"),
     ],
 )

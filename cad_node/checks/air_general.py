@@ -129,8 +129,9 @@ def _series_number(subject: Subject, subjects: Sequence[Subject]) -> Judged:
         return Verdict.VIOLATED, "SeriesNumber is missing or empty"
     for other in subjects:
         same_study = other.study_instance_uid == subject.study_instance_uid
-        if same_study and other.series_instance_uid != subject.series_instance_uid and other.ds.get("SeriesNumber") == number:
-            return Verdict.VIOLATED, f"{other.name}, of another series of the study, has the same number {number}"
+        same_kind = other.ds.get("SOPClassUID") == subject.ds.get("SOPClassUID")  # of another run, or another algorithm
+        if same_study and not same_kind and other.ds.get("SeriesNumber") == number:
+            return Verdict.VIOLATED, f"{other.name}, of another kind in the study, has the same number {number}"
     return Verdict.OK, str(number)
 
 
@@ -177,7 +178,7 @@ GENERAL_RULES = (
     Rule("study", GENERAL, "A result is in the study of its images.", RESULTS, _same_study),
     Rule("patient", GENERAL, "Patient and study are told alike in all objects of a study.", frozenset(Kind), _same_patient),
     Rule("series", GENERAL, "A series for each algorithm and kind of object.", RESULTS, _own_series),
-    Rule("series-number", GENERAL, "A series has a number, and no other of its study the same.", RESULTS, _series_number),
+    Rule("series-number", GENERAL, "A series has a number, and none of another kind in its study the same.", RESULTS, _series_number),
     Rule("timezone", GENERAL, "Timezone Offset From UTC is there.", RESULTS, _timezone),
     Rule("content-date", GENERAL, "Content Date and Time are there.", RESULTS, _content_date),
 )

@@ -31,9 +31,15 @@ def _expand(names: Any) -> Any:
 class _Taker(Section):
     objects: Annotated[tuple[ObjectName | RefusalName, ...], BeforeValidator(_expand)] = DEFAULT_OBJECTS
     """Which objects it gets, docs/outputs.md; or the presets ohif, legacy, planning. rejection: a note that rejects what a later run has
-    superseded. refusal: a short report for each model that can't take a study, which says why."""
+    superseded. sr wants seg beside it. refusal: a short report for each model that can't take a study, which says why."""
     empty_frames: Literal["omitted", "kept"] = "omitted"
     """Whether a Segmentation has frames too in which nothing of a segment lies: some viewers misplace overlays without them."""
+
+    @model_validator(mode="after")
+    def _has_what_it_refers_to(self) -> Self:
+        if "sr" in self.objects and "seg" not in self.objects:
+            raise ValueError('sr refers to the Segmentation: name "seg" beside it, or take cad_sr')
+        return self
 
     @property
     def profile(self) -> Profile:

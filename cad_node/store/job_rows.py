@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, func, select
 from sqlalchemy.orm import Session
 
-from cad_node.lifecycle import DELIVERY_DONE, JOB_MOVES, move
+from cad_node.lifecycle import DELIVERY_DONE, JOB_MOVES, DeliveryState, move
 from cad_node.objects import Profile
 from cad_node.store.delivery_rows import delivery_row
 from cad_node.store.events import ADMIN, record
@@ -85,5 +85,8 @@ def _count_deliveries(*wanted: ColumnElement[bool]) -> ColumnElement[int]:
     return select(func.count(DeliveryRow.id)).where(DeliveryRow.job_id == JobRow.id, *wanted).correlate(JobRow).scalar_subquery()
 
 
-_COUNTS = {"delivered": _count_deliveries(DeliveryRow.state.in_(DELIVERY_DONE)), "deliveries": _count_deliveries()}
+_COUNTS = {  # without those that others go instead of
+    "delivered": _count_deliveries(DeliveryRow.state.in_(DELIVERY_DONE - {DeliveryState.REPLACED})),
+    "deliveries": _count_deliveries(DeliveryRow.state != DeliveryState.REPLACED),
+}
 SUMMARY = tuple(_COUNTS[field.name] if field.name in _COUNTS else getattr(JobRow, field.name) for field in fields(JobSummary))

@@ -70,7 +70,7 @@ class JobSummary:
     started_at: datetime | None
     finished_at: datetime | None
     timings_s: dict[str, float]
-    delivered: int  # of its deliveries
+    delivered: int  # of its deliveries, without those that others go instead of
     deliveries: int
 
 
