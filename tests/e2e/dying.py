@@ -20,7 +20,7 @@ STEPS = {
     "a job is claimed": ("worker", "cad_node.store.jobs:Jobs.claim", "after"),
     "a volume is loaded": ("worker", "cad_node.pipeline:prepare", "after"),
     "findings are found": ("worker", "cad_node.pipeline:find", "after"),
-    "one of two result files is written": ("worker", "cad_node.worker:write_durably", "after"),
+    "one of the result files is written": ("worker", "cad_node.worker:write_durably", "after"),
     "result files are written, the job isn't done": ("worker", "cad_node.store.jobs:Jobs.finish", "before"),
     "a job is done": ("worker", "cad_node.store.jobs:Jobs.finish", "after"),
     "a delivery is claimed": ("sender", "cad_node.store.deliveries:Deliveries.claim", "after"),
