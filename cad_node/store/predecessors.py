@@ -21,10 +21,15 @@ _SENT = (DeliveryState.SENDING, DeliveryState.DELIVERED, DeliveryState.UNCONFIRM
 _TO_BE_SENT = (DeliveryState.PENDING, DeliveryState.FAILED)  # now, or once an admin wants it
 
 
-def take_place(session: Session, job: ClaimedJob) -> None:
-    """From now on those runs' deliveries aren't begun: until the job has ended, and if it is done never, Deliveries.claim()."""
-    for earlier in _predecessors(session, job):
+def take_place(session: Session, job: ClaimedJob) -> list[int]:
+    """From now on those runs' deliveries aren't begun: until the job has ended, and if it is done never, Deliveries.claim().
+
+    Returns the numbers of their jobs.
+    """
+    predecessors = _predecessors(session, job)
+    for earlier in predecessors:
         earlier.superseded_by = job.id
+    return [earlier.id for earlier in predecessors]
 
 
 def give_place_back(session: Session, job: ClaimedJob) -> None:
@@ -45,10 +50,8 @@ def cancel_superseded(session: Session, job: ClaimedJob, now: datetime) -> None:
 
     What was being sent meanwhile is rejected with the rest, or if it comes back unsent cancelled when it is next due.
     """
-    take_place(session, job)
     reason = f"superseded by job {job.id}"
-    predecessors = [earlier.id for earlier in _predecessors(session, job)]
-    superseded = select(ResultRow.id).where(ResultRow.job_id.in_(predecessors), ResultRow.builder.not_in(NEVER_SUPERSEDED))
+    superseded = select(ResultRow.id).where(ResultRow.job_id.in_(take_place(session, job)), ResultRow.builder.not_in(NEVER_SUPERSEDED))
     due = select(DeliveryRow).where(DeliveryRow.result_id.in_(superseded), DeliveryRow.state.in_(_TO_BE_SENT))
     for row in session.scalars(due.order_by(DeliveryRow.id).with_for_update()).all():
         before, row.state, row.reason = row.state, move(DELIVERY_MOVES, row.state, "cancel"), reason
