@@ -27,7 +27,7 @@ from cad_node.output.sr import build_sr
 from cad_node.settings import Queue
 from cad_node.store.database import Database, DatabaseUnavailable
 from cad_node.store.deliveries import Deliveries
-from cad_node.store.files import OutOfSpace
+from cad_node.store.disk import OutOfSpace
 from cad_node.store.jobs import JobDetail, Jobs
 from cad_node.store.studies import NewJob, ReceivedInstance, Studies
 from cad_node.worker import Worker, describe

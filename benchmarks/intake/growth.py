@@ -122,7 +122,7 @@ def _rows(start: int, count: int, header: dict[str, object]) -> Iterator[tuple[t
                 "transfer_syntax_uid": "1.2.840.10008.1.2.1",
                 "revision": 1,
                 "path": f"/var/lib/cad_node/spool/instances/{start + number}.dcm",
-                "sha256": f"{start + number:064x}",
+                "digest": f"blake3:{start + number:064x}",
                 "header": header,
                 "is_result": False,
                 "received_at": now,

@@ -20,8 +20,8 @@ from cad_node.receive.instance import Intake
 from cad_node.receive.presentation import contexts_to_get
 from cad_node.receive.storage import Storage
 from cad_node.settings import Settings, Source
-from cad_node.store.files import Spool
 from cad_node.store.held import Held
+from cad_node.store.spool import Spool
 
 Progress = Callable[[StudyThere, int, int], None]  # the study, how many instances have come, how many will
 Retrieve = Callable[[Request, Collection[str], Watch], SubOperations]  # the SOP classes that may come; empty: not known

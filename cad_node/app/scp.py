@@ -27,10 +27,10 @@ from cad_node.receive.recovery import index_what_was_left
 from cad_node.receive.service import Service
 from cad_node.receive.storage import Storage
 from cad_node.settings import ListenerTls, Scp, Settings
-from cad_node.store.files import Spool
 from cad_node.store.held import Held
 from cad_node.store.performed_steps import PerformedSteps
 from cad_node.store.set_back import bring_back, lies_ahead
+from cad_node.store.spool import Spool
 from cad_node.wall_clock import WallClock
 
 _TURN_S = 0.0005  # threads here wait for network and disk; one that comes back shouldn't wait as long for the indexing one

@@ -18,8 +18,8 @@ from pynetdicom.presentation import PresentationContext
 from cad_node.audit.trail import UNNAMED, Remote, Trail
 from cad_node.receive.header import Header
 from cad_node.receive.service import Handler
-from cad_node.store.files import InvalidUid
 from cad_node.store.held import HeldResult
+from cad_node.store.spool import InvalidUid
 
 _PENDING = (0xFF00, 0xFF01)  # PS3.4 Table C.4-2
 

@@ -8,11 +8,11 @@ from typing import NamedTuple, Protocol
 from cad_node.receive.statuses import StoreStatus
 
 COMMAND, LAST = 0x01, 0x02  # bits of a message control header, PS3.8 E.2
+P_DATA = 4  # PDU type, PS3.8 9.3.1
 
 _FIELD, _MESSAGE_ID, _SOP_CLASS, _SOP_INSTANCE, _DATA_SET_TYPE = 0x0100, 0x0110, 0x0002, 0x1000, 0x0800  # elements of group 0000
 _MESSAGE_ID_ANSWERED, _STATUS, _ERROR_COMMENT = 0x0120, 0x0900, 0x0902
 _C_STORE_RQ, _C_STORE_RSP, _NO_DATA_SET = 0x0001, 0x8001, 0x0101  # PS3.7 E.1
-_P_DATA = 4  # PDU type, PS3.8 9.3.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,14 +26,14 @@ class StoreCommand:
 
 
 class Sink(Protocol):
-    """Takes one data set: a place for the next bytes is asked for, and filled; whatever goes wrong is said at the end."""
+    """Takes one data set: room is asked for, and filled with more than the data set; whatever goes wrong is said at the end."""
 
-    def room(self, size: int) -> memoryview:
-        """Where the next `size` bytes go, or any number fewer."""
+    def room(self) -> memoryview:
+        """Where the next bytes go, some 100 KB at least; what was asked for before isn't used any more."""
         ...
 
-    def take(self, size: int) -> None:
-        """The first `size` bytes of the room are filled."""
+    def take(self, start: int, size: int) -> None:
+        """So many bytes of the room are the data set's next, from `start` on; they stay as they are until room is asked for again."""
         ...
 
     def finish(self) -> StoreStatus:
@@ -78,7 +78,7 @@ def response(context_id: int, request: Request, status: StoreStatus) -> bytes:
     command_set = b"".join(elements)
     command_set = _element(0x0000, struct.pack("<L", len(command_set))) + command_set
     length = len(command_set) + 2
-    return struct.pack(">BxLLBB", _P_DATA, length + 4, length, context_id, COMMAND | LAST) + command_set
+    return struct.pack(">BxLLBB", P_DATA, length + 4, length, context_id, COMMAND | LAST) + command_set
 
 
 _SHORT = struct.Struct("<H")

@@ -28,7 +28,7 @@ from cad_node.log import get_logger
 from cad_node.receive.service import Handler
 from cad_node.store.commitments import Commitments, TransactionTaken
 from cad_node.store.confirmations import Confirmations
-from cad_node.store.files import InvalidUid, check_uid
+from cad_node.store.spool import InvalidUid, check_uid
 
 log = get_logger()
 

@@ -33,16 +33,14 @@ from pynetdicom.transport import AssociationServer, AssociationSocket, RequestHa
 
 from cad_node.log import get_logger
 from cad_node.receive.authorization import is_authorized, not_authorized
-from cad_node.receive.c_store import COMMAND, LAST, Sink, StoreCommand, read_request, response
+from cad_node.receive.c_store import COMMAND, LAST, P_DATA, Sink, StoreCommand, read_request, response
+from cad_node.receive.data_set_stream import PDU_HEADER, Closed, Interrupted, InvalidPdu, read_data_set
 from cad_node.tls import close_tls, described
 
 log = get_logger()
 
 Begin = Callable[[StoreCommand, Association], Sink]
 
-_P_DATA = 4  # PDU type, PS3.8 9.3.1
-_PDU_HEADER = struct.Struct(">BxL")  # type, reserved, length
-_FRAGMENT_HEADER = struct.Struct(">BxLLBB")  # and of the first presentation data value: length, context, control, PS3.8 9.3.5, E.2
 _LARGEST_OTHER_PDU = 1 << 20  # bytes: an association request with 128 presentation contexts has a tenth of that
 _LARGEST_COMMAND_SET = 1 << 16  # bytes, as it came, in PDUs
 _LARGEST_OTHER_MESSAGE = 16 << 20  # bytes: identifiers, action information; no instance comes this way
@@ -50,6 +48,8 @@ _SLICE_S = 0.1  # how long a thread waits before it looks up: whether it is told
 _WASTED_BYTES = 1 << 16
 _ESTABLISHED, _CLOSING, _IDLE = "Sta6", "Sta13", "Sta1"  # PS3.8 9.2
 _CLOSED, _TIME_IS_UP, _INVALID_PDU = "Evt17", "Evt18", "Evt19"
+_EVENTS = {Closed: _CLOSED, InvalidPdu: _INVALID_PDU}
+_READ_AHEAD_BYTES = 1 << 14
 _QUICKACK = getattr(socket, "TCP_QUICKACK", socket.TCP_NODELAY)  # Linux has it; elsewhere the option that is set anyway
 
 
@@ -84,26 +84,29 @@ class Connection(AssociationSocket):
 
     def recv(self, nr_bytes: int) -> bytearray:
         """Read `nr_bytes`; fewer if the peer closes. Raises TimeoutError."""
-        into = bytearray(nr_bytes)
-        return into[: self.read(memoryview(into), nr_bytes)]
+        if len(self._ahead) < nr_bytes:
+            into = memoryview(bytearray(max(nr_bytes, _READ_AHEAD_BYTES)))
+            self._ahead = bytes(into[: self.read(into, nr_bytes)])
+        wanted, self._ahead = bytearray(self._ahead[:nr_bytes]), self._ahead[nr_bytes:]
+        return wanted
 
     def read(self, into: memoryview, least: int) -> int:
-        """Fill `into`, and be content with `least` bytes once the peer pauses; returns how many, fewer only if it has closed.
+        """Fill `into` with what has come, and wait until it is `least` bytes; returns how many, fewer only if the peer has closed.
 
         Raises TimeoutError when the network timeout runs out first, or the association is to end.
         """
-        wanted = len(into)
-        done = min(len(self._ahead), wanted)
+        done = min(len(self._ahead), len(into))
         into[:done], self._ahead = self._ahead[:done], self._ahead[done:]
+        done += max(self._read_some(into[done:], wait=False), 0)
+        if done >= least:
+            return done
         assoc = cast(FastAssociation, self.assoc)
         deadline = time.monotonic() + (assoc.network_timeout or float("inf"))
-        while done < wanted:
-            arrived = self._read_some(into[done:])
+        while done < least:
+            arrived = self._read_some(into[done:least], wait=True)
             if arrived == 0:
                 break
             done += max(arrived, 0)
-            if done < wanted and done >= least:
-                break
             if done < least and (time.monotonic() > deadline or assoc.dul.is_called()):
                 raise TimeoutError("a PDU has begun and doesn't end")
         return done
@@ -111,7 +114,7 @@ class Connection(AssociationSocket):
     def waste(self) -> bool:
         """Throw away some of what has come; False: the peer has closed."""
         ahead, self._ahead = self._ahead, b""
-        return bool(ahead) or self._read_some(memoryview(bytearray(_WASTED_BYTES))) != 0
+        return bool(ahead) or self._read_some(memoryview(bytearray(_WASTED_BYTES)), wait=True) != 0
 
     def put_back(self, unread: bytes) -> None:
         """Have the next read begin with `unread`."""
@@ -139,15 +142,18 @@ class Connection(AssociationSocket):
         if opened:
             opened.close()
 
-    def _read_some(self, into: memoryview) -> int:
-        """How many bytes came; 0: closed; -1: none yet."""
+    def _read_some(self, into: memoryview, *, wait: bool) -> int:
+        """How many bytes came; 0: closed; -1: none yet. A wait is for all of `into`, with TLS for a part, and isn't long."""
+        if not into:
+            return -1
         if self.socket is None:
             return 0
         try:
             if self._secured:
-                return self._secured.recv_into(into)
-            self.socket.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)  # spent by each read; a sender with Nagle on waits for the ACK
-            return self.socket.recv_into(into, len(into), socket.MSG_WAITALL)
+                return self._secured.recv_into(into) if wait or self._secured.pending() else -1
+            if wait:  # a sender with Nagle's algorithm on waits too, for the acknowledgement; the option is spent by each read
+                self.socket.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
+            return self.socket.recv_into(into, len(into), socket.MSG_WAITALL if wait else socket.MSG_DONTWAIT)
         except (BlockingIOError, TimeoutError):
             return -1
 
@@ -266,15 +272,15 @@ class UpperLayer(DULServiceProvider):
 
     def _receive(self) -> None:
         """Read one PDU, or one C-STORE request with its data set."""
-        header = bytes(self.connection.recv(_PDU_HEADER.size))
-        if len(header) < _PDU_HEADER.size:
+        header = bytes(self.connection.recv(PDU_HEADER.size))
+        if len(header) < PDU_HEADER.size:
             self.event_queue.put(_CLOSED)
             return
-        pdu_type, length = _PDU_HEADER.unpack(header)
-        if length > (self._fast.largest_pdu_bytes if pdu_type == _P_DATA else _LARGEST_OTHER_PDU):
+        pdu_type, length = PDU_HEADER.unpack(header)
+        if length > (self._fast.largest_pdu_bytes if pdu_type == P_DATA else _LARGEST_OTHER_PDU):
             log.warning("pdu.too_long", calling_ae_title=self.assoc.requestor.ae_title, pdu_type=pdu_type, length=length)
             self.event_queue.put(_INVALID_PDU)
-        elif pdu_type == _P_DATA and self.state_machine.current_state == _ESTABLISHED and self.assoc.dimse.message is None:
+        elif pdu_type == P_DATA and self.state_machine.current_state == _ESTABLISHED and self.assoc.dimse.message is None:
             self._fast.receive_message(header)
         else:
             self.connection.put_back(header)
@@ -331,14 +337,7 @@ class _Value(NamedTuple):
     context_id: int
     control: int
     content: memoryview
-
-
-class _Interrupted(Exception):
-    """The data set doesn't go on; the event, if any, is for the state machine."""
-
-    def __init__(self, event: str = "") -> None:
-        super().__init__(event)
-        self.event = event
+    rest: memoryview  # of the PDU, behind this value
 
 
 class FastAssociation(Association):
@@ -373,17 +372,17 @@ class FastAssociation(Association):
         """Read the message whose first PDU begins with `header`: C-STORE is served, another is left to pynetdicom."""
         connection, pdus, command_set, size = self.dul.connection, [], b"", 0
         while True:
-            pdus.append(header + bytes(connection.recv(_PDU_HEADER.unpack(header)[1])))
+            pdus.append(header + bytes(connection.recv(PDU_HEADER.unpack(header)[1])))
             values = _values(pdus[-1])
-            for index, value in enumerate(values):
+            for value in values:
                 command_set += value.content if value.control & COMMAND else b""
-                if value.control == COMMAND | LAST and self._serve(value.context_id, command_set, values[index + 1 :]):
+                if value.control == COMMAND | LAST and self._serve(value.context_id, command_set, value.rest):
                     return None
                 if value.control != COMMAND:
                     return self._leave_to_pynetdicom(pdus)
             size += len(pdus[-1])
-            header = bytes(connection.recv(_PDU_HEADER.size)) if values and size < _LARGEST_COMMAND_SET else b""
-            if len(header) < _PDU_HEADER.size or not self._goes_on(header):
+            header = bytes(connection.recv(PDU_HEADER.size)) if values and size < _LARGEST_COMMAND_SET else b""
+            if len(header) < PDU_HEADER.size or not self._goes_on(header):
                 connection.put_back(header)
                 return self._leave_to_pynetdicom(pdus)
 
@@ -410,14 +409,14 @@ class FastAssociation(Association):
 
     def _goes_on(self, header: bytes) -> bool:
         """Whether a P-DATA-TF PDU begins; header: with whatever has come of the first value's."""
-        pdu_type, length = _PDU_HEADER.unpack_from(header)
-        return bool(pdu_type == _P_DATA and length <= self.largest_pdu_bytes)
+        pdu_type, length = PDU_HEADER.unpack_from(header)
+        return bool(pdu_type == P_DATA and length <= self.largest_pdu_bytes)
 
     def _leave_to_pynetdicom(self, pdus: Sequence[bytes]) -> None:
         for pdu in pdus:
             self.dul.take(pdu)
 
-    def _serve(self, context_id: int, command_set: bytes, rest: Sequence[_Value]) -> bool:
+    def _serve(self, context_id: int, command_set: bytes, rest_of_pdu: memoryview) -> bool:
         """Take the data set of a C-STORE request and answer it. False: the message is another, nothing has been done."""
         request = read_request(command_set)
         context = self._accepted_cx.get(context_id)
@@ -425,90 +424,24 @@ class FastAssociation(Association):
             return False
         syntax = str(context.transfer_syntax[0])
         sink = self._offer.begin(StoreCommand(request.sop_class_uid, request.sop_instance_uid, syntax, self.requestor.ae_title), self)
+        self.dul.connection.put_back(bytes(rest_of_pdu))
         try:
-            self._read_data_set(sink, context_id, rest)
+            read_data_set(self.dul.connection, sink, context_id, self.largest_pdu_bytes, len(rest_of_pdu))
         except TimeoutError:
             sink.abandon()
             if self.dul.to_provider_queue.empty():  # else it is to end anyway
                 log.warning("association.overdue", calling_ae_title=self.requestor.ae_title)
                 self.abort(block=False)
-        except _Interrupted as interrupted:
+        except Interrupted as interrupted:
             sink.abandon()
-            if interrupted.event:
-                self.dul.event_queue.put(interrupted.event)
+            if event := _EVENTS.get(type(interrupted)):
+                self.dul.event_queue.put(event)
         except BaseException:
             sink.abandon()
             raise
         else:
             self.dul.connection.send(response(context_id, request, sink.finish()))
         return True
-
-    def _read_data_set(self, sink: Sink, context_id: int, rest: Sequence[_Value]) -> None:
-        """Fill the sink from `rest`, what is left of the PDU with the command, and from the PDUs that follow.
-
-        Each read also takes the header of the next PDU, which is there unless this is the last: one system call a PDU.
-        Raises _Interrupted, TimeoutError.
-        """
-        if self._pour(sink, context_id, rest):
-            return
-        connection, header = self.dul.connection, b""
-        while True:
-            if len(header) < _FRAGMENT_HEADER.size:
-                header = self._next_header(header)
-            pdu_type, pdu_length, length, value_context_id, control = _FRAGMENT_HEADER.unpack(header)
-            if pdu_type != _P_DATA:
-                connection.put_back(header)
-                raise _Interrupted
-            if pdu_length > self.largest_pdu_bytes or not 2 <= length <= pdu_length - 4:
-                raise _Interrupted(_INVALID_PDU)
-            if length < pdu_length - 4:
-                connection.put_back(header)
-                values = _values(bytes(connection.recv(_PDU_HEADER.size + pdu_length)))
-                if not values:
-                    raise _Interrupted(_INVALID_PDU)
-                if self._pour(sink, context_id, values):
-                    return
-                header = b""
-                continue
-            if value_context_id != context_id or control & COMMAND:
-                raise _Interrupted(_INVALID_PDU)
-            size = length - 2
-            ahead = 0 if control & LAST else _FRAGMENT_HEADER.size
-            room = sink.room(size + ahead)
-            arrived = connection.read(room[: size + ahead], size)
-            if arrived < size:
-                raise _Interrupted(_CLOSED)
-            header = bytes(room[size:arrived])
-            sink.take(size)
-            if control & LAST:
-                return
-
-    def _next_header(self, begun: bytes) -> bytes:
-        """The header of a PDU and its first value; shorter PDUs are put back, and interrupt."""
-        connection = self.dul.connection
-        begun += bytes(connection.recv(max(0, _PDU_HEADER.size - len(begun))))
-        if len(begun) < _PDU_HEADER.size:
-            raise _Interrupted(_CLOSED)
-        if not self._goes_on(begun):
-            connection.put_back(begun)
-            raise _Interrupted
-        begun += bytes(connection.recv(_FRAGMENT_HEADER.size - len(begun)))
-        if len(begun) < _FRAGMENT_HEADER.size:
-            raise _Interrupted(_CLOSED)
-        return begun
-
-    @staticmethod
-    def _pour(sink: Sink, context_id: int, values: Sequence[_Value]) -> bool:
-        """Put the values of a PDU that is here as a whole into the sink; True: the last was among them."""
-        for value in values:
-            if value.context_id != context_id or value.control & COMMAND:
-                raise _Interrupted(_INVALID_PDU)
-            size = len(value.content)
-            sink.room(size)[:size] = value.content
-            sink.take(size)
-            if value.control & LAST:
-                return True
-        return False
 
 
 class Offer(NamedTuple):
@@ -585,15 +518,16 @@ def _offer_what_is_asked_for(event: Any, offer: Offer) -> None:
 
 def _values(pdu: bytes) -> list[_Value]:
     """The presentation data values of a P-DATA-TF PDU; none if it isn't whole and sound."""
-    values, place, content = [], _PDU_HEADER.size, memoryview(pdu)
-    if len(pdu) != place + _PDU_HEADER.unpack_from(pdu)[1]:
+    values, place, content = [], PDU_HEADER.size, memoryview(pdu)
+    if len(pdu) != place + PDU_HEADER.unpack_from(pdu)[1]:
         return []
     while place + 6 <= len(pdu):
         length, context_id, control = struct.unpack_from(">LBB", pdu, place)
         if length < 2 or place + 4 + length > len(pdu):
             return []
-        values.append(_Value(context_id, control, content[place + 6 : place + 4 + length]))
-        place += 4 + length
+        end = place + 4 + length
+        values.append(_Value(context_id, control, content[place + 6 : end], content[end:]))
+        place = end
     return values if place == len(pdu) else []
 
 

@@ -15,7 +15,8 @@ from typing import NamedTuple
 from cad_node.errors import CadNodeError
 from cad_node.log import get_logger
 from cad_node.receive.header import Header
-from cad_node.store.files import Placed, Spool, forget, restore
+from cad_node.store.arriving import forget
+from cad_node.store.spool import Placed, Spool, restore
 from cad_node.store.studies import ReceivedInstance, Studies
 
 log = get_logger()
@@ -39,6 +40,7 @@ class Arrived(NamedTuple):
     header: Header
     transfer_syntax_uid: str
     arriving: Path  # where it lies as yet
+    digest: str
     final: Path  # where it is to lie
     at: datetime
     is_result: bool | None  # None: if this node made it
@@ -141,7 +143,7 @@ class IndexQueue:
             return self._changed.wait_for(lambda: self._stopping, _RETRY_S)
 
     def _index_all(self, batch: Sequence[tuple[Arrived, Ticket]]) -> None:
-        placed = [self._spool.place(arrived.arriving, arrived.final) for arrived, _ in batch]
+        placed = [self._spool.place(arrived.arriving, arrived.digest, arrived.final) for arrived, _ in batch]
         self._spool.sync(place.path for place in placed)
         received = [self._received(arrived, place) for (arrived, _), place in zip(batch, placed, strict=True)]
         conflicts = {id(conflict) for conflict in self._studies.index_all(received, batch[-1][0].at).conflicts}
@@ -163,7 +165,7 @@ class IndexQueue:
             transfer_syntax_uid=arrived.transfer_syntax_uid,
             modality=header.modality,
             path=placed.path,
-            sha256=placed.sha256,
+            digest=placed.digest,
             header=header.index,
             is_result=is_result,
             calling_ae_title=arrived.calling_ae_title,

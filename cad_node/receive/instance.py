@@ -6,19 +6,20 @@ from datetime import datetime
 from cad_node.errors import CadNodeError
 from cad_node.log import get_logger
 from cad_node.receive.c_store import StoreCommand
-from cad_node.receive.header import Header, read_header
+from cad_node.receive.collected import Collected
+from cad_node.receive.header import Header
+from cad_node.receive.incoming_file import IncomingFile, Stored
 from cad_node.receive.index_queue import Arrived, IndexBehind, IndexQueue, Ticket
 from cad_node.receive.part10 import file_head
 from cad_node.receive.presentation import IMAGE_CLASSES
 from cad_node.receive.statuses import SUCCESS, MismatchedDataset, StoreStatus, status_of
-from cad_node.store.files import ArrivingFile, InvalidUid, OutOfSpace, Spool, check_uid
+from cad_node.store.arriving import forget
+from cad_node.store.spool import InvalidUid, Spool, check_uid
 from cad_node.store.studies import UidTaken
 
 log = get_logger()
 
-_COLLECTED_BYTES = 1 << 20  # an image is written at once; what is larger goes to the disk in such pieces
 _MOST_FREE = 8
-_BEYOND_BYTES = (1 << 17) + 16  # the most that is asked room for: a PDU, and the header of the next
 
 Placed = Callable[[Header, Ticket], None]  # an instance is stored: its header, and the index's ticket
 Refused = Callable[[Exception], None]  # it isn't
@@ -29,36 +30,36 @@ class Intake:
 
     def __init__(self, spool: Spool, index: IndexQueue, clock: Callable[[], datetime]) -> None:
         self._spool, self._index, self._clock = spool, index, clock
-        self._free: list[memoryview] = []  # memory that instances have been collected in: to ask for it anew costs more than to fill it
+        self._free: list[Collected] = []
 
     def begin(self, command: StoreCommand, placed: Placed, refused: Refused) -> "IncomingInstance":
         """A data set is about to come. placed: is called once it is stored. refused: with the reason why it isn't."""
         return IncomingInstance(command, self._spool, self, placed, refused)
 
-    def lend(self) -> memoryview:
+    def lend(self) -> Collected:
         """Memory to collect an instance in."""
         try:
             return self._free.pop()
         except IndexError:
-            return memoryview(bytearray(_COLLECTED_BYTES + _BEYOND_BYTES))
+            return Collected()
 
-    def take_back(self, memory: memoryview) -> None:
+    def take_back(self, memory: Collected) -> None:
         """It can be lent again."""
+        memory.clear()
         if len(self._free) < _MOST_FREE:
             self._free.append(memory)
 
-    def store(self, file: ArrivingFile, header: Header, command: StoreCommand) -> Ticket:
-        """Complete a written file, and have it indexed.
+    def index(self, stored: Stored, header: Header, command: StoreCommand) -> Ticket:
+        """Have a complete file indexed.
 
-        Raises InvalidUid, OutOfSpace, IndexBehind; and UidTaken: it is kept, but aside.
+        Raises IndexBehind; and UidTaken: it is kept, but aside.
         """
         final = self._spool.path_of(header.study_instance_uid, header.series_instance_uid, header.sop_instance_uid)
+        is_result, sender = may_be_result(header), command.calling_ae_title
         try:
-            file.complete()
-            is_result, sender = may_be_result(header), command.calling_ae_title
-            ticket = self._index.put(Arrived(header, command.transfer_syntax_uid, file.path, final, self._clock(), is_result, sender))
+            ticket = self._index.put(Arrived(header, command.transfer_syntax_uid, *stored, final, self._clock(), is_result, sender))
         except BaseException:
-            file.discard()
+            forget(stored.path)
             raise
         if ticket.comes_again:
             self._require_no_conflict(ticket, header.sop_instance_uid)
@@ -73,38 +74,31 @@ class Intake:
 
 
 class IncomingInstance:
-    """A Sink: the data set of one C-STORE request, in memory while it is small."""
+    """A Sink: the data set of one C-STORE request."""
 
     def __init__(self, command: StoreCommand, spool: Spool, intake: Intake, placed: Placed, refused: Refused) -> None:
-        self._command, self._spool, self._intake, self._placed, self._refused = command, spool, intake, placed, refused
-        self._collected = intake.lend()
-        self._size = 0  # bytes in `_collected`
-        self._written = 0  # bytes of the data set in the file
-        self._file: ArrivingFile | None = None
-        self._trouble: Exception | None = None
-        self._check_command()
-
-    def room(self, size: int) -> memoryview:
-        if self._size + size > len(self._collected):
-            self._write()
-        return self._collected[self._size :]
-
-    def take(self, size: int) -> None:
-        self._size += size
+        self._command, self._intake, self._placed, self._refused = command, intake, placed, refused
+        self._memory: Collected | None = intake.lend()
+        self._file = IncomingFile(spool, self._memory, self._head, _trouble_of(command))
+        self.room, self.take = self._file.room, self._file.take
 
     def write(self, dataset: bytes) -> None:
         """Take a data set that is in memory already."""
-        for start in range(0, len(dataset), _COLLECTED_BYTES):
-            piece = dataset[start : start + _COLLECTED_BYTES]
-            self.room(len(piece))[: len(piece)] = piece
-            self.take(len(piece))
+        place = 0
+        while place < len(dataset):
+            room = self.room()
+            piece = dataset[place : place + len(room)]
+            room[: len(piece)] = piece
+            self.take(0, len(piece))
+            place += len(piece)
 
     def finish(self) -> StoreStatus:
         """Check and store what has come. Whatever goes wrong is a status: other instances of the association live on."""
         try:
-            if self._trouble:
-                raise self._trouble
-            self._store()
+            header = self._file.header(self._command.transfer_syntax_uid)
+            _check_identity(self._command, header)
+            ticket = self._intake.index(self._file.complete(), header, self._command)
+            self._placed(header, ticket)
         except Exception as error:  # noqa: BLE001 - one bad instance must not cost its neighbours
             return self._refusal(error)
         finally:
@@ -112,64 +106,15 @@ class IncomingInstance:
         return SUCCESS
 
     def abandon(self) -> None:
-        memory, self._collected = self._collected, memoryview(b"")
+        self._file.discard()
+        memory, self._memory = self._memory, None
         if memory:
             self._intake.take_back(memory)
-        if self._file:
-            self._file.discard()
-            self._file = None
 
-    def _store(self) -> None:
-        header = self._header()
-        _check_identity(self._command, header)
-        self._write()
-        if self._trouble:
-            raise self._trouble
-        file, self._file = self._file, None
-        assert file is not None
-        ticket = self._intake.store(file, header, self._command)
-        self._placed(header, ticket)
-
-    def _check_command(self) -> None:
-        """What isn't a UID becomes no part of a file; the data set is read all the same."""
-        try:
-            check_uid("SOP Class UID", self._command.sop_class_uid)
-            check_uid("SOP Instance UID", self._command.sop_instance_uid)
-        except InvalidUid as error:
-            self._trouble = error
-
-    def _header(self) -> Header:
-        file = self._file
-        if file is None:
-            return read_header(self._collected[: self._size], self._command.transfer_syntax_uid)
-        self._write()
-        head_bytes = len(self._head())
-        beginning = file.read_at(head_bytes, _COLLECTED_BYTES)
-        return read_header(
-            beginning, self._command.transfer_syntax_uid, self._written, lambda offset, size: file.read_at(head_bytes + offset, size)
-        )
-
-    def _write(self) -> None:
-        """Empty the memory into the file. Trouble is kept for the end: the rest of the data set has to be read all the same."""
-        if self._trouble is None:
-            try:
-                self._write_collected()
-            except (CadNodeError, OSError) as error:
-                self._trouble = error
-        self._size = 0
-
-    def _write_collected(self) -> None:
-        if not self._spool.has_room(self._size):
-            raise OutOfSpace("less free space than scp.min_free_mb; free some, then send it again")
-        head = b""
-        if self._file is None:
-            self._file, head = self._spool.arriving(), self._head()
-        self._file.write(head, self._collected[: self._size])
-        self._written += self._size
-
-    def _head(self) -> bytes:
+    def _head(self, data_set_bytes: int | None) -> bytes:
         command = self._command
-        return file_head(command.sop_class_uid, command.sop_instance_uid, command.transfer_syntax_uid, command.calling_ae_title)
+        uids = command.sop_class_uid, command.sop_instance_uid, command.transfer_syntax_uid
+        return file_head(*uids, command.calling_ae_title, data_set_bytes)
 
     def _refusal(self, error: Exception) -> StoreStatus:
         """The status that answers `error`, PS3.4 Table B.2-1; the reason goes to the log."""
@@ -196,6 +141,16 @@ def may_be_result(header: Header) -> bool | None:
     if pixels == "ORIGINAL":
         return False
     return True if pixels == "DERIVED" and header.names_processing else None
+
+
+def _trouble_of(command: StoreCommand) -> InvalidUid | None:
+    """What isn't a UID becomes no part of a file."""
+    try:
+        check_uid("SOP Class UID", command.sop_class_uid)
+        check_uid("SOP Instance UID", command.sop_instance_uid)
+    except InvalidUid as error:
+        return error
+    return None
 
 
 def _check_identity(command: StoreCommand, header: Header) -> None:

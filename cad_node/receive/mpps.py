@@ -18,8 +18,8 @@ from cad_node.errors import CadNodeError, UnknownRow
 from cad_node.lifecycle import IllegalMove, StepState
 from cad_node.log import get_logger
 from cad_node.receive.service import Handler
-from cad_node.store.files import InvalidUid, check_uid
 from cad_node.store.performed_steps import Images, PerformedSteps
+from cad_node.store.spool import InvalidUid, check_uid
 
 log = get_logger()
 

@@ -10,7 +10,7 @@ from cad_node.log import get_logger
 from cad_node.receive.header import Header, read_header
 from cad_node.receive.index_queue import Arrived, IndexQueue
 from cad_node.receive.instance import may_be_result
-from cad_node.store.files import Spool
+from cad_node.store.spool import Spool
 
 log = get_logger()
 
@@ -22,11 +22,11 @@ _INDEXED_WITHIN_S = 60.0
 def index_what_was_left(spool: Spool, index: IndexQueue, clock: Callable[[], datetime]) -> int:
     """Index every complete instance that dead processes left in arriving/. Returns how many."""
     tickets = []
-    for path in spool.left_behind():
+    for path, digest in spool.left_behind():
         try:
             header, transfer_syntax_uid, calling_ae_title = _read(path)
             final = spool.path_of(header.study_instance_uid, header.series_instance_uid, header.sop_instance_uid)
-            arrived = Arrived(header, transfer_syntax_uid, path, final, clock(), may_be_result(header), calling_ae_title)
+            arrived = Arrived(header, transfer_syntax_uid, path, digest, final, clock(), may_be_result(header), calling_ae_title)
             tickets.append(index.put(arrived))
         except Exception:  # one that can't be read stays, and keeps no other from the index
             log.exception("instance.not_recovered", file=path.name)

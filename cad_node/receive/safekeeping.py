@@ -6,7 +6,7 @@ from typing import NamedTuple
 from cad_node.commitment import FailureReason, Reference
 from cad_node.log import get_logger
 from cad_node.store.commitments import Commitments, Indexed
-from cad_node.store.files import sha256_of
+from cad_node.store.digest import is_as
 
 log = get_logger()
 
@@ -35,7 +35,7 @@ def _failure(reference: Reference, indexed: Indexed | None) -> FailureReason | N
     if indexed.sop_class_uid != reference.sop_class_uid:
         return FailureReason.CLASS_INSTANCE_CONFLICT
     try:
-        is_whole = sha256_of(indexed.path) == indexed.sha256
+        is_whole = is_as(indexed.path, indexed.digest)
     except OSError as exc:
         log.error("instance.lost", sop_instance_uid=reference.sop_instance_uid, reason=exc.strerror or type(exc).__name__)
         return FailureReason.NO_SUCH_INSTANCE if isinstance(exc, FileNotFoundError) else FailureReason.PROCESSING_FAILURE

@@ -21,9 +21,13 @@ _PIXEL_DATA_GROUP = 0x7FE0
 _HEADER_BYTES = 8
 _LONG_HEADER_BYTES = 12
 _LONG_VRS = frozenset({b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"})  # PS3.5 Table 7.1-1
+_SHORT_VRS = frozenset(b"AE AS AT CS DA DS DT FD FL IS LO LT PN SH SL SS ST TM UI UL US".split())
 _WINDOW_BYTES = 4096
 _DEEPEST = 128  # values of undefined length in each other, items counted; pydicom, which recurses, is lost at about 380
 _MOST_HEADERS = 8_000_000  # some seconds' walk; a whole slide image has hundreds of thousands
+
+
+_BY_HEADER = 0, 0, b"", 0
 
 
 class Coding(NamedTuple):
@@ -60,7 +64,7 @@ class DataSetBytes:
         self.size = len(beginning) if size is None else size
         is_known = read_at or self.size == len(beginning)
         self.walked = self.size if is_known else len(beginning) - _WINDOW_BYTES  # less what a header or a wanted value takes
-        self._beginning = self._window = beginning
+        self.beginning = self._window = beginning
         self._window_start = 0
         self._read_at = read_at
         self._headers_left = _MOST_HEADERS
@@ -87,9 +91,9 @@ class DataSetBytes:
         return tag, b"", place + _HEADER_BYTES, coding.length.unpack_from(self._window, offset + 4)[0]
 
     def read(self, start: int, count: int) -> bytes:
-        if self._read_at and start + count > len(self._beginning):
+        if self._read_at and start + count > len(self.beginning):
             return self._read_at(start, count)
-        return bytes(self._beginning[start : start + count])
+        return bytes(self.beginning[start : start + count])
 
 
 def elements(data: DataSetBytes, coding: Coding, wanted: frozenset[int]) -> Iterator[Element]:
@@ -116,9 +120,16 @@ def elements_of_item(data: DataSetBytes, item: Element, wanted: frozenset[int]) 
 
 
 def _siblings(data: DataSetBytes, place: int, end: int, coding: Coding, wanted: frozenset[int]) -> Iterator[Element]:
-    header = data.header
+    header, beginning, in_memory = data.header, data.beginning, len(data.beginning) - _LONG_HEADER_BYTES if coding.has_vr else -1
+    unpack, unpack_length = coding.header.unpack_from, coding.length.unpack_from
     while place + _HEADER_BYTES <= end and place < data.walked:
-        tag, vr, start, length = header(place, coding)
+        group, number, vr, length = unpack(beginning, place) if place <= in_memory else _BY_HEADER
+        if vr in _SHORT_VRS:  # as `header` does it, without a call: nearly all elements are so
+            tag, start = group << 16 | number, place + _HEADER_BYTES
+        elif vr in _LONG_VRS:
+            tag, start, length = group << 16 | number, place + _LONG_HEADER_BYTES, unpack_length(beginning, place + _HEADER_BYTES)[0]
+        else:
+            tag, vr, start, length = header(place, coding)
         place = start + length if length != _UNDEFINED_LENGTH else _past_items(data, tag, start, coding)
         if place > end:
             raise UnparseableDataset(f"element {_text(tag)} runs beyond the end of the data set; send it again from its source")

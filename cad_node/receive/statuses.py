@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from cad_node.errors import CadNodeError
-from cad_node.store.files import InvalidUid, OutOfSpace
+from cad_node.store.disk import OutOfSpace
+from cad_node.store.spool import InvalidUid
 from cad_node.store.studies import UidTaken
 
 

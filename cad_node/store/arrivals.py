@@ -21,9 +21,9 @@ def add_arrivals(session: Session, batch: Sequence[ReceivedInstance], now: datet
     by_study = sorted(batch, key=lambda received: received.study_instance_uid)  # one order: transactions can't wait for each other
     for uid, of_study in groupby(by_study, key=lambda received: received.study_instance_uid):
         added, others = _add_instances(session, uid, list(of_study), now)
-        held = _held_sha256(session, others)
+        held = _held_paths(session, others)
         new += added
-        conflicts += [received for received in others if held[received.sop_instance_uid] != received.sha256]
+        conflicts += [received for received in others if held[received.sop_instance_uid] != str(received.path)]
     for received in conflicts:
         _add_conflict(session, received, now)
     return Indexed(new, conflicts)
@@ -34,9 +34,9 @@ def lock_study(session: Session, study_instance_uid: str) -> StudyRow | None:
     return session.scalar(select(StudyRow).where(StudyRow.study_instance_uid == study_instance_uid).with_for_update())
 
 
-def _held_sha256(session: Session, batch: Sequence[ReceivedInstance]) -> dict[str, str]:
-    """SOP Instance UID -> SHA-256 of the content that has it."""
-    columns = (InstanceRow.sop_instance_uid, InstanceRow.sha256)
+def _held_paths(session: Session, batch: Sequence[ReceivedInstance]) -> dict[str, str]:
+    """SOP Instance UID -> where the content lies that has it; another content of that UID lies elsewhere."""
+    columns = (InstanceRow.sop_instance_uid, InstanceRow.path)
     uids = {received.sop_instance_uid for received in batch}
     return dict(session.execute(select(*columns).where(InstanceRow.sop_instance_uid.in_(uids))).all()) if uids else {}
 
@@ -47,7 +47,7 @@ def _add_instances(
     """Add the rows of a study; those that are new, and those whose UID is taken. New images move the study."""
     study = lock_study(session, study_instance_uid) or _add_study(session, study_instance_uid, now)
     first = {received.sop_instance_uid: received for received in reversed(batch)}
-    held = _held_sha256(session, batch)
+    held = _held_paths(session, batch)
     wanted = [received for uid, received in first.items() if uid not in held]
     moved = move(STUDY_MOVES, study.state, "instance")
     late = moved is not study.state
@@ -99,7 +99,7 @@ def _add_rows(session: Session, batch: Sequence[ReceivedInstance], revision: int
             "transfer_syntax_uid": received.transfer_syntax_uid,
             "revision": revision if received.is_result else image_revision,
             "path": str(received.path),
-            "sha256": received.sha256,
+            "digest": received.digest,
             "header": dict(received.header),
             "is_result": received.is_result,
             "received_at": now,
@@ -124,7 +124,7 @@ def _add_conflict(session: Session, received: ReceivedInstance, now: datetime) -
         "series_instance_uid": received.series_instance_uid,
         "sop_instance_uid": received.sop_instance_uid,
         "path": str(received.path),
-        "sha256": received.sha256,
+        "digest": received.digest,
         "received_at": now,
     }
     insert_if_absent(session, ConflictRow, values)

@@ -38,7 +38,7 @@ class Indexed:
 
     sop_class_uid: str
     path: Path
-    sha256: str
+    digest: str
 
 
 class Commitments:
@@ -104,12 +104,12 @@ class Commitments:
     def indexed(self, sop_instance_uids: Sequence[str]) -> Mapping[str, Indexed]:
         """What the index knows of these instances."""
         found: dict[str, Indexed] = {}
-        columns = (InstanceRow.sop_instance_uid, InstanceRow.sop_class_uid, InstanceRow.path, InstanceRow.sha256)
+        columns = (InstanceRow.sop_instance_uid, InstanceRow.sop_class_uid, InstanceRow.path, InstanceRow.digest)
         with self._database.reading() as session:
             for start in range(0, len(sop_instance_uids), _UIDS_IN_A_STATEMENT):
                 some = sop_instance_uids[start : start + _UIDS_IN_A_STATEMENT]
-                for uid, sop_class_uid, path, sha256 in session.execute(select(*columns).where(InstanceRow.sop_instance_uid.in_(some))):
-                    found[uid] = Indexed(sop_class_uid, Path(path), sha256)
+                for uid, sop_class_uid, path, digest in session.execute(select(*columns).where(InstanceRow.sop_instance_uid.in_(some))):
+                    found[uid] = Indexed(sop_class_uid, Path(path), digest)
         return found
 
     def release(self, request_id: int, run_after: datetime) -> None:

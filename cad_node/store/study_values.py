@@ -18,7 +18,7 @@ class ReceivedInstance:
     transfer_syntax_uid: str
     modality: str
     path: Path
-    sha256: str
+    digest: str
     header: Mapping[str, Any]  # HEADER_KEYWORDS -> JSON value
     is_result: bool  # made by a CAD system, this one or another: kept, never input
     calling_ae_title: str = ""  # of the sender; empty where nobody sent it

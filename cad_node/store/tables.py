@@ -126,7 +126,7 @@ class InstanceRow(Base):
     transfer_syntax_uid: Mapped[str] = mapped_column(_Uid)
     revision: Mapped[int]  # of the study, when this instance came
     path: Mapped[str] = mapped_column(Text)
-    sha256: Mapped[str] = mapped_column(String(64))
+    digest: Mapped[str] = mapped_column(String(80))  # see store.digest
     header: Mapped[dict[str, Any]] = mapped_column(JSON)  # study.HEADER_KEYWORDS -> JSON value
     is_result: Mapped[bool]  # made by a CAD system: kept, but never input
     received_at: Mapped[datetime]
@@ -136,14 +136,14 @@ class ConflictRow(Base):
     """A file whose SOP Instance UID another content had before."""
 
     __tablename__ = "conflicts"
-    __table_args__ = (UniqueConstraint("sop_instance_uid", "sha256"), Index(None, "study_instance_uid"))
+    __table_args__ = (UniqueConstraint("sop_instance_uid", "digest"), Index(None, "study_instance_uid"))
 
     id: Mapped[int] = mapped_column(_Key, primary_key=True)
     study_instance_uid: Mapped[str] = mapped_column(_Uid)
     series_instance_uid: Mapped[str] = mapped_column(_Uid)
     sop_instance_uid: Mapped[str] = mapped_column(_Uid)
     path: Mapped[str] = mapped_column(Text)
-    sha256: Mapped[str] = mapped_column(String(64))
+    digest: Mapped[str] = mapped_column(String(80))
     received_at: Mapped[datetime]
 
 

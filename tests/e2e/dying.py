@@ -11,8 +11,8 @@ from typing import Any
 
 # Step -> (the process that dies, what it was about to call or had just called, whether before or after that call)
 STEPS = {
-    "an instance was parsed, its file isn't complete": ("scp", "cad_node.store.files:ArrivingFile.complete", "before"),
-    "an instance is acknowledged, its file isn't placed": ("scp", "cad_node.store.files:Spool.place", "before"),
+    "an instance was parsed, its file isn't complete": ("scp", "cad_node.store.arriving:ArrivingFile.complete_at_once", "before"),
+    "an instance is acknowledged, its file isn't placed": ("scp", "cad_node.store.spool:Spool.place", "before"),
     "a file is placed, its index row isn't written": ("scp", "cad_node.store.studies:Studies.index_all", "before"),
     "an instance is indexed, its file has two names": ("scp", "cad_node.store.studies:Studies.index_all", "after"),
     "a study is complete, its jobs aren't queued": ("scp", "cad_node.store.studies:Studies.settle", "before"),

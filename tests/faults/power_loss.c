@@ -1,6 +1,7 @@
 /* Remembers what a power cut would leave: LD_PRELOAD into a process whose data lie below POWER_ROOT.
 
-   A file's content is durable from the fsync or fdatasync of it, a name from the fsync of its folder; nothing else is.
+   A file's content is durable from the fsync or fdatasync of it or a write with RWF_DSYNC (of the whole file, as the node does it),
+   a name from the fsync of its folder; nothing else is.
    Each such call writes a record to POWER_KEPT: the content under f-<identity>, a folder's names under d-<identity>, the root's under d-root.
    Nothing is written to the disk itself: fsync is answered without being done. */
 #define _GNU_SOURCE
@@ -13,6 +14,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 /* Inode numbers are used again; with the time of birth they aren't. */
@@ -72,3 +74,10 @@ static int keep(int fd) {
 
 int fsync(int fd) { return keep(fd); }
 int fdatasync(int fd) { return keep(fd); }
+
+ssize_t pwritev64v2(int fd, const struct iovec *pieces, int count, off64_t offset, int flags) {
+    ssize_t written = syscall(SYS_pwritev2, fd, pieces, count, (long)offset, 0L, flags & ~RWF_DSYNC);
+    return written >= 0 && flags & RWF_DSYNC && keep(fd) ? -1 : written;
+}
+
+ssize_t pwritev2(int fd, const struct iovec *pieces, int count, off_t offset, int flags) { return pwritev64v2(fd, pieces, count, offset, flags); }

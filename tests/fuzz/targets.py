@@ -33,7 +33,9 @@ from cad_node.receive.c_store import read_request, response
 from cad_node.receive.header import Header, read_header
 from cad_node.receive.part10 import file_head
 from cad_node.receive.statuses import STORE_STATUSES, UnparseableDataset
-from cad_node.store.files import InvalidUid, check_uid
+from cad_node.store.arriving import BLOCK_BYTES
+from cad_node.store.digest import PREAMBLE_BYTES
+from cad_node.store.spool import InvalidUid, check_uid
 from tests.factory import altered, ct_study
 from tests.fuzz.datasets import SYNTAXES, encoded_as
 from tests.fuzz.reference import pydicom_header
@@ -191,7 +193,9 @@ def _check_uids(three: bytes) -> bool:
         f"{instance}.dcm",
     )
     assert all(part not in {".", ".."} and part.isascii() and "\0" not in part for part in (study, series, instance))
-    meta = dcmread(BytesIO(file_head(study, instance, ExplicitVRLittleEndian, three.decode("latin-1")[:16]))).file_meta
+    head = file_head(study, instance, ExplicitVRLittleEndian, three.decode("latin-1")[:16], len(three) // 2 * 2)
+    assert (PREAMBLE_BYTES + len(head) + len(three) // 2 * 2) % BLOCK_BYTES == 0
+    meta = dcmread(BytesIO(bytes(PREAMBLE_BYTES) + head)).file_meta
     assert (meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID) == (study, instance)
     return True
 

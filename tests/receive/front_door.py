@@ -32,8 +32,8 @@ from cad_node.receive.service import Service
 from cad_node.receive.storage import Storage
 from cad_node.settings import Peer, Scp
 from cad_node.store.database import Database
-from cad_node.store.files import Spool
 from cad_node.store.migrate import upgrade
+from cad_node.store.spool import Spool
 from cad_node.store.studies import Studies, StudySummary
 from tests.factory import altered
 

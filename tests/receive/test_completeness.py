@@ -311,7 +311,7 @@ def receive(studies: Studies, series: Series, *, study: str = "", at: float = 0)
             transfer_syntax_uid=instance.transfer_syntax_uid,
             modality=series.modality,
             path=instance.path,
-            sha256="0" * 64,
+            digest="blake3:" + "0" * 64,
             header=instance.header,
             is_result=False,
         )

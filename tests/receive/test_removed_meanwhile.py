@@ -15,9 +15,9 @@ from cad_node.receive.instance import Intake
 from cad_node.receive.statuses import SUCCESS
 from cad_node.retention import Kind, Stored
 from cad_node.store.database import Database
-from cad_node.store.files import Spool
 from cad_node.store.listed_files import ListedFiles
 from cad_node.store.removals import Removals
+from cad_node.store.spool import Spool
 from cad_node.store.studies import Studies
 from tests.factory import ct_study
 from tests.receive.front_door import after_meta, encoded, utc_now

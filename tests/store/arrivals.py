@@ -36,8 +36,8 @@ def received(number: int = 1, study: str = "1.2.3", *, series: str = "", content
         sop_class_uid=SEG if is_result else CT,
         transfer_syntax_uid="1.2.840.10008.1.2.1",
         modality="SEG" if is_result else "CT",
-        path=Path(f"/spool/{study}.9.{number}.dcm"),
-        sha256=hashlib.sha256(content.encode()).hexdigest(),
+        path=Path(f"/{'spool' if content == 'a' else 'conflicts'}/{study}.9.{number}.dcm"),
+        digest=f"sha256:{hashlib.sha256(content.encode()).hexdigest()}",
         header={"Rows": 512, "PixelSpacing": [0.7, 0.7], "ImageType": ["ORIGINAL", "PRIMARY"]},
         is_result=is_result,
     )

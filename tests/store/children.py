@@ -12,12 +12,13 @@ from cad_node.objects import Profile
 from cad_node.store.database import Database
 from cad_node.store.deliveries import Deliveries
 from cad_node.store.delivery_rows import Substitute
-from cad_node.store.files import Spool, sha256_of, write_durably
+from cad_node.store.files import write_durably
 from cad_node.store.jobs import Jobs
 from cad_node.store.migrate import upgrade
+from cad_node.store.spool import Spool
 from cad_node.store.studies import Studies
 from tests.store.arrivals import LEASE_S, MODEL, NOW, claim, index, received, results
-from tests.store.placing import place
+from tests.store.placing import fill, place
 
 
 def upgrade_beside_the_others(url: str, _name: str, start: Barrier, out: Connection) -> None:
@@ -97,8 +98,7 @@ def place_and_hang(root: Path, sop_uid: str, out: Connection) -> None:
 def complete_and_hang(root: Path, content: bytes, out: Connection) -> None:
     """Hang after a file is complete, before it is placed."""
     file = Spool(root, 0).arriving()
-    file.write(content)
-    file.complete()
+    fill(file, content)
     out.send("complete")
     time.sleep(600)
 
@@ -124,7 +124,7 @@ def place_and_hang_before_the_index(url: str, root: Path, content: bytes, out: C
         time.sleep(600)
 
     event.listen(database.engine, "before_cursor_execute", hang)
-    index(Studies(database), replace(received(1), path=placed.path, sha256=sha256_of(placed.path)), NOW)
+    index(Studies(database), replace(received(1), path=placed.path, digest=placed.digest), NOW)
 
 
 def place_many(root: Path, content: str, start: Barrier, out: Connection) -> None:

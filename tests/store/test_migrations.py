@@ -1,6 +1,7 @@
 """The schema: up, down, equal to the tables in code, and told when it is another."""
 
 import warnings
+from datetime import UTC, datetime
 
 import pytest
 import sqlalchemy as sa
@@ -42,6 +43,50 @@ def test_migrations_go_up_down_and_up_again(empty_database_url):
 
     assert up == tables_of(empty_database_url) == set(Base.metadata.tables)
     assert down == set()
+
+
+def test_what_was_received_before_keeps_its_digest_which_from_then_on_names_its_kind(empty_database_url):
+    now = datetime(2026, 1, 2, tzinfo=UTC)
+    study = {"study_instance_uid": "1.2.3"}
+    series = {**study, "series_instance_uid": "1.2.3.1"}
+    rows = {
+        "studies": {**study, "revision": 1, "state": "complete", "received_at": now, "last_instance_at": now},
+        "series": {**series, "modality": "CT"},
+        "instances": {
+            **series,
+            "sop_instance_uid": "1.2.3.1.7",
+            "sop_class_uid": "1.2.840.10008.5.1.4.1.1.2",
+            "transfer_syntax_uid": "1.2.840.10008.1.2.1",
+            "revision": 1,
+            "path": "/spool/a.dcm",
+            "sha256": "5" * 64,
+            "header": "{}",
+            "is_result": False,
+            "received_at": now,
+        },
+        "conflicts": {**series, "sop_instance_uid": "1.2.3.1.7", "path": "/spool/b.dcm", "sha256": "6" * 64, "received_at": now},
+    }
+    engine = open_engine(empty_database_url)
+    with engine.begin() as connection:
+        command.upgrade(alembic_config(connection), "0003")
+        tables = sa.MetaData()
+        tables.reflect(connection)
+        for table, values in rows.items():
+            connection.execute(sa.insert(tables.tables[table]).values(values))
+
+    def digests(name: str) -> list[str]:
+        with engine.begin() as connection:
+            return [connection.exec_driver_sql(f"SELECT {name} FROM {table}").scalar_one() for table in ("instances", "conflicts")]
+
+    upgrade(empty_database_url)
+    up = digests("digest")
+    with engine.begin() as connection:
+        command.downgrade(alembic_config(connection), "0003")
+    down = digests("sha256")
+    engine.dispose()
+
+    assert up == ["sha256:" + "5" * 64, "sha256:" + "6" * 64]
+    assert down == ["5" * 64, "6" * 64]
 
 
 def test_the_newest_revision_by_its_file_s_name_is_the_head_of_the_chain(database):

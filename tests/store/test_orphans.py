@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from cad_node.store.database import Database
-from cad_node.store.files import Spool, sha256_of
+from cad_node.store.spool import Spool
 from cad_node.store.studies import ReceivedInstance, Studies, UidTaken
 from tests.store import children
 from tests.store.arrivals import NOW, after, index, received
-from tests.store.placing import place
+from tests.store.placing import content, place
 from tests.store.race import kill_when_it_reports
 
 
@@ -24,9 +24,9 @@ def spool(database_url: str, tmp_path: Path) -> Iterator[Spool]:
         yield opened
 
 
-def placed(spool: Spool, content: bytes) -> ReceivedInstance:
-    file = place(spool, "1.2.3", "1.2.3.1", "1.2.3.9.1", content)
-    return replace(received(1), path=file.path, sha256=sha256_of(file.path))
+def placed(spool: Spool, data_set: bytes) -> ReceivedInstance:
+    file = place(spool, "1.2.3", "1.2.3.1", "1.2.3.9.1", data_set)
+    return replace(received(1), path=file.path, digest=file.digest)
 
 
 def test_another_content_than_a_killed_process_placed_is_taken_and_can_be_read(database: Database, spool: Spool):
@@ -37,7 +37,7 @@ def test_another_content_than_a_killed_process_placed_is_taken_and_can_be_read(d
 
     (series,) = studies.load("1.2.3").series
     assert (new, again) == (True, False)
-    assert series.instances[0].path.read_bytes() == b"edited meanwhile"
+    assert content(series.instances[0].path) == b"edited meanwhile"
     assert studies.list()[0].conflicts == 0
 
 
@@ -47,7 +47,7 @@ def test_the_same_content_sent_again_is_taken(database: Database, spool: Spool):
     new = index(studies, placed(spool, b"orphan"), NOW)
 
     assert new
-    assert studies.load("1.2.3").series[0].instances[0].path.read_bytes() == b"orphan"
+    assert content(studies.load("1.2.3").series[0].instances[0].path) == b"orphan"
 
 
 def test_once_another_content_was_taken_the_orphan_s_is_a_conflict(database: Database, spool: Spool):
@@ -58,4 +58,4 @@ def test_once_another_content_was_taken_the_orphan_s_is_a_conflict(database: Dat
         index(studies, placed(spool, b"orphan"), after(1))
 
     assert studies.list()[0].conflicts == 1
-    assert studies.load("1.2.3").series[0].instances[0].path.read_bytes() == b"edited meanwhile"
+    assert content(studies.load("1.2.3").series[0].instances[0].path) == b"edited meanwhile"
