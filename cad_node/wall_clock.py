@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 
 _NOTICED_S = 1.0
+_WRITTEN_WITHIN_S = 10.0  # a time that was taken just before the step can be written after it
 
 
 def ahead_s() -> float:
@@ -12,11 +13,18 @@ def ahead_s() -> float:
 
 
 class WallClock:
-    def __init__(self, ahead_s: Callable[[], float] = ahead_s) -> None:
-        self._ask = ahead_s
+    def __init__(self, ahead_s: Callable[[], float] = ahead_s, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._ask, self._monotonic = ahead_s, monotonic
         self._ahead_s = ahead_s()
+        self._again_at = float("inf")  # monotonic seconds
 
     def was_set_back(self) -> bool:
-        """Since the last call, by more than a second."""
+        """Since the last call, by more than a second; true once more some seconds later, when all that was under way is written."""
         before, self._ahead_s = self._ahead_s, self._ask()
-        return self._ahead_s < before - _NOTICED_S
+        if self._ahead_s < before - _NOTICED_S:
+            self._again_at = self._monotonic() + _WRITTEN_WITHIN_S
+            return True
+        if self._monotonic() >= self._again_at:
+            self._again_at = float("inf")
+            return True
+        return False

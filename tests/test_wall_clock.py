@@ -15,6 +15,15 @@ def test_a_step_back_is_noticed_once(step_s: float, noticed: bool):
     assert (first, second) == (noticed, False)
 
 
+def test_a_step_back_is_told_once_more_when_what_was_under_way_is_written():
+    ahead, seconds = iter([1000.0, 0.0, 0.0, 0.0, 0.0]), iter([50.0, 59.0, 60.5, 61.0])
+    clock = WallClock(lambda: next(ahead), lambda: next(seconds))
+
+    told = [clock.was_set_back() for _ in range(4)]
+
+    assert told == [True, False, True, False]
+
+
 def test_a_clock_that_nobody_sets_stays_where_it_is():
     assert ahead_s() == pytest.approx(ahead_s(), abs=0.5)
     assert not WallClock().was_set_back()

@@ -7,8 +7,10 @@ import argparse
 import json
 import os
 import platform
+import shutil
 import statistics
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -19,6 +21,8 @@ from rich.table import Table
 from benchmarks.intake.instances import compressed, ct_instances
 from benchmarks.intake.receivers import Receiver, receivers, running
 from benchmarks.intake.senders import send
+
+_REMOVED_FOR_S = 6  # ext4 doesn't use the place of a file that was removed in the last five seconds
 
 
 def main() -> None:
@@ -64,14 +68,17 @@ def _measure(
         if content not in sets:
             sets[content] = compressed(plain, folder / "j2k")
         figures[scene] = {receiver.name: [] for receiver in compared}
+        scene_folder = folder / f"scene{len(figures)}"
         for number in track(range(runs), f"{scene}", console=console):
-            for receiver in compared:
-                with running(receiver, folder / f"run{number}", nodelay) as process:
+            for order, receiver in enumerate(compared):
+                with running(receiver, scene_folder / f"run{number}-{order}", nodelay) as process:
                     seconds = send(sets[content], process.port, associations, nodelay)
                     stored = receiver.stored(process.folder)
                 if stored != count:
                     raise SystemExit(f"{receiver.name} stored {stored} of {count}")
                 figures[scene][receiver.name].append(count / seconds)
+        shutil.rmtree(scene_folder)
+        time.sleep(_REMOVED_FOR_S)
     return figures
 
 

@@ -52,7 +52,7 @@ def main() -> None:
             _fill(database, rows, files[0])
             _settle(database)
             for number in track(range(arguments.runs), grown, console=console):
-                rates[grown].append(_rate(url, folder, number))
+                rates[grown].append(_rate(url, folder, f"run{number} {grown}"))
                 _forget(database, files)
         database.dispose()
     medians = {name: statistics.median(values) for name, values in rates.items()}
@@ -62,9 +62,9 @@ def main() -> None:
         arguments.json.write_text(json.dumps({"database": url.partition(":")[0], "instances_per_s": rates}, indent=2), encoding="utf-8")
 
 
-def _rate(url: str, folder: Path, number: int) -> float:
+def _rate(url: str, folder: Path, run: str) -> float:
     node = Receiver("cad_node", partial(_node, url), lambda _: INSTANCES)
-    with running(node, folder / f"run{number}", "1") as process:
+    with running(node, folder / run, "1") as process:
         seconds = send(folder / "ct", process.port, 1, "1")
     return INSTANCES / seconds
 

@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from benchmarks.intake.dcmtk import dcmtk
+
 ORTHANC = shutil.which("Orthanc", path="/usr/sbin:/usr/bin:/usr/local/bin")
 START_LIMIT_S = 60
 
@@ -45,7 +47,7 @@ class Running:
 
 def receivers() -> list[Receiver]:
     """DCMTK's in its two settings, Orthanc, and ours with fsync and without."""
-    no_dcmtk = "" if shutil.which("storescp") else "DCMTK's storescp isn't installed"
+    no_dcmtk = "" if dcmtk("storescp") else "DCMTK's storescp isn't installed"
     no_orthanc = "" if ORTHANC else "Orthanc isn't installed"
     return [
         Receiver("storescp --fork", _storescp(), _files, no_dcmtk),
@@ -58,8 +60,9 @@ def receivers() -> list[Receiver]:
 
 @contextmanager
 def running(receiver: Receiver, folder: Path, nodelay: str) -> Iterator[Running]:
-    """The receiver, ready, on a free port; its folder is emptied afterwards.
+    """The receiver, ready, on a free port. Afterwards what it wrote is on the disk, and stays, so that the next finds nothing to wait for.
 
+    A file system looks for a place longer where files have just been removed, and writes out for one what another left behind.
     nodelay: DCMTK's environment variable TCP_NODELAY; its receivers, too, leave Nagle's algorithm on by themselves.
     """
     folder.mkdir(parents=True)
@@ -74,7 +77,7 @@ def running(receiver: Receiver, folder: Path, nodelay: str) -> Iterator[Running]
     finally:
         os.killpg(process.pid, signal.SIGKILL)  # and what it has forked
         process.wait()
-        shutil.rmtree(folder)
+        os.sync()
 
 
 def free_port() -> int:
@@ -108,7 +111,7 @@ def _storescp(*options: str) -> Callable[[int, Path], Sequence[str]]:
     def command(port: int, folder: Path) -> Sequence[str]:
         (folder / "stored").mkdir()
         # +xa: every transfer syntax, as the others; without it JPEG 2000 isn't taken
-        return ["storescp", "--fork", "+xa", *options, "-od", str(folder / "stored"), str(port)]
+        return [dcmtk("storescp"), "--fork", "+xa", *options, "-od", str(folder / "stored"), str(port)]
 
     return command
 

@@ -5,6 +5,8 @@ import subprocess
 import time
 from pathlib import Path
 
+from benchmarks.intake.dcmtk import dcmtk
+
 
 def send(folder: Path, port: int, associations: int, nodelay: str) -> float:
     """Send every file of the folder, each once, over so many associations at once. Returns the seconds it took.
@@ -14,7 +16,7 @@ def send(folder: Path, port: int, associations: int, nodelay: str) -> float:
     files = sorted(map(str, folder.iterdir()))
     environment = os.environ | {"TCP_NODELAY": nodelay}
     commands = [
-        ["storescu", "-R", "-xv", "--max-send-pdu", "131072", "127.0.0.1", str(port), *files[number::associations]]
+        [dcmtk("storescu"), "-R", "-xv", "--max-send-pdu", "131072", "127.0.0.1", str(port), *files[number::associations]]
         for number in range(associations)
     ]
     start = time.perf_counter()

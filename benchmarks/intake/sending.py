@@ -39,7 +39,7 @@ def main() -> None:
         files = sorted(folder.iterdir())
         for number in track(range(arguments.runs), "sending", console=console):
             for sender, values in rates.items():
-                with running(storescp, Path(name) / f"run{number}", "1") as process:
+                with running(storescp, Path(name) / f"run{number}-{sender}", "1") as process:
                     seconds = send(folder, process.port, 1, "1") if sender == "storescu" else _ours(files, process.port)
                 values.append(len(files) / seconds)
     medians = {sender: statistics.median(values) for sender, values in rates.items()}

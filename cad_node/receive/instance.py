@@ -80,7 +80,12 @@ class IncomingInstance:
         self._command, self._intake, self._placed, self._refused = command, intake, placed, refused
         self._memory: Collected | None = intake.lend()
         self._file = IncomingFile(spool, self._memory, self._head, _trouble_of(command))
-        self.room, self.take = self._file.room, self._file.take
+
+    def room(self) -> memoryview:
+        return self._file.room()
+
+    def take(self, start: int, size: int) -> None:
+        self._file.take(start, size)
 
     def write(self, dataset: bytes) -> None:
         """Take a data set that is in memory already."""

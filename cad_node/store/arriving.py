@@ -89,10 +89,19 @@ class ArrivingFolder:
         with self._naming, out_of_space_named(self._own):
             if self._named:
                 return
-            files = [ArrivingFile(self._own / f"{next(self._numbers)}{_SUFFIX}", durable=self._durable) for _ in range(_NAMED_AT_ONCE)]
-            if self._durable:
-                sync_folder(self._own)
+            files: list[ArrivingFile] = []
+            try:
+                files.extend(self._named_file() for _ in range(_NAMED_AT_ONCE))
+                if self._durable:
+                    sync_folder(self._own)
+            except BaseException:
+                for file in files:
+                    file.discard()
+                raise
             self._named.extend(files)
+
+    def _named_file(self) -> "ArrivingFile":
+        return ArrivingFile(self._own / f"{next(self._numbers)}{_SUFFIX}", durable=self._durable)
 
 
 class ArrivingFile:
