@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks.intake.dcmtk import dcmtk
+from benchmarks.intake.least import COMPILER
 
 ORTHANC = shutil.which("Orthanc", path="/usr/sbin:/usr/bin:/usr/local/bin")
 START_LIMIT_S = 60
@@ -46,7 +47,7 @@ class Running:
 
 
 def receivers() -> list[Receiver]:
-    """DCMTK's in its two settings, Orthanc, and ours with fsync and without."""
+    """DCMTK's in its two settings, Orthanc, ours with fsync and without, and one that does nothing else."""
     no_dcmtk = "" if dcmtk("storescp") else "DCMTK's storescp isn't installed"
     no_orthanc = "" if ORTHANC else "Orthanc isn't installed"
     return [
@@ -55,6 +56,7 @@ def receivers() -> list[Receiver]:
         Receiver("Orthanc", _orthanc, _orthanc_files, no_orthanc),
         Receiver("cad_node", _cad_node(durable=True), _instances),
         Receiver("cad_node without fsync", _cad_node(durable=False), _instances),
+        Receiver("the least that is durable, in C", _least, _files, "" if COMPILER else "there is no C compiler"),
     ]
 
 
@@ -114,6 +116,11 @@ def _storescp(*options: str) -> Callable[[int, Path], Sequence[str]]:
         return [dcmtk("storescp"), "--fork", "+xa", *options, "-od", str(folder / "stored"), str(port)]
 
     return command
+
+
+def _least(port: int, folder: Path) -> Sequence[str]:
+    (folder / "stored").mkdir()
+    return [sys.executable, "-m", "benchmarks.intake.least", str(port), str(folder / "stored"), "2"]
 
 
 def _orthanc(port: int, folder: Path) -> Sequence[str]:
