@@ -6,14 +6,14 @@ import tomllib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple, Self
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from cad_node.errors import ManifestError, Refusal
 from cad_node.scope_limits import Scope
+from cad_node.slices import Vector, along_mm, gaps, normal_of, rounded
 from cad_node.study import Series, Study
 
 if TYPE_CHECKING:
@@ -190,8 +190,8 @@ class Manifest(Part):
         if normal is None:
             return ""
         positions = [instance.header.get("ImagePositionPatient") for instance in series.instances]
-        along_mm = np.unique(np.round([np.dot(normal, position) for position in positions if position and len(position) == 3], 3))
-        gap_mm = float(np.median(np.diff(along_mm))) if len(along_mm) > 1 else None
+        along = sorted({round(along_mm(normal, position), 3) for position in positions if position and len(position) == 3})
+        gap_mm = median(gaps(along)) if len(along) > 1 else None
         if gap_mm is not None and not self.accepts.slice_spacing_mm.holds(gap_mm):
             return f"slice spacing {gap_mm:g} mm, wanted {self.accepts.slice_spacing_mm}"
         return ""
@@ -207,14 +207,14 @@ class Manifest(Part):
         return Choice(None, Refusal.NO_MATCHING_SERIES, f"no series fits {self.name}: {listed}")
 
 
-def _normal(series: Series) -> NDArray[np.float64] | None:
+def _normal(series: Series) -> Vector | None:
     """Of the slices, LPS; None where the index tells none, or several: whichever instance came first must not decide."""
     told = [instance.header.get("ImageOrientationPatient") for instance in series.instances]
-    orientations = {tuple(np.round(values, 2)): values for values in told if values and len(values) == 6}
+    orientations = {rounded(values): values for values in told if values and len(values) == 6}
     if len(orientations) != 1:
         return None
     (orientation,) = orientations.values()
-    return np.cross(orientation[:3], orientation[3:])
+    return normal_of(orientation)
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,8 +57,8 @@ def sender(supervised: Supervised = False) -> None:
 
 
 def _leave_unneeded_out() -> None:
-    """Keep the listener small: it decodes no pixel and downloads nothing, and pydicom imports all it finds for that, 30 MB."""
-    for name in ("gdcm", "PIL", "pylibjpeg", "jpeg_ls", "requests"):
+    """Keep the listener small: it decodes no pixel and downloads nothing, and pydicom imports all it finds for that, 45 MB."""
+    for name in ("numpy", "gdcm", "PIL", "pylibjpeg", "jpeg_ls", "requests"):
         sys.modules.setdefault(name, None)  # type: ignore[arg-type]  # None: can't be imported
 
 

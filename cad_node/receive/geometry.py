@@ -1,12 +1,10 @@
 """Whether a series has a hole, as far as the indexed headers tell."""
 
 from collections import defaultdict
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from statistics import median
 
-import numpy as np
-from numpy.typing import NDArray
-
+from cad_node.slices import along_mm, gaps, normal_of, rounded
 from cad_node.study import Instance, Series
 
 _GAP_TOLERANCE = 0.1  # of the median gap; more, and the series is refused when it is loaded
@@ -26,29 +24,25 @@ def hole_in(series: Series) -> str:
 
 def _hole_in_positions(instances: Sequence[Instance]) -> str:
     for orientation, positions in _stacks(instances).items():
-        along_mm = np.sort(positions @ _normal(orientation))  # PS3.3 C.7.6.2.1.1
-        gaps_mm = np.diff(along_mm)
-        if same := int((gaps_mm < _SAME_MM).sum()):
+        normal = normal_of(orientation)
+        gaps_mm = gaps(sorted(along_mm(normal, position) for position in positions))
+        if same := sum(gap < _SAME_MM for gap in gaps_mm):
             return f"{same} positions are there twice"
-        median_mm = float(np.median(gaps_mm)) if gaps_mm.size else 0.0
-        wide = np.flatnonzero(gaps_mm - median_mm > max(_GAP_TOLERANCE * median_mm, _ROUNDING_MM))
-        if wide.size:
-            return f"a gap of {gaps_mm[wide[0]]:.2f} mm, elsewhere {median_mm:.2f} mm"
+        median_mm = median(gaps_mm) if gaps_mm else 0.0
+        for gap in gaps_mm:
+            if gap - median_mm > max(_GAP_TOLERANCE * median_mm, _ROUNDING_MM):
+                return f"a gap of {gap:.2f} mm, elsewhere {median_mm:.2f} mm"
     return ""
 
 
-def _stacks(instances: Sequence[Instance]) -> dict[tuple[float, ...], NDArray[np.float64]]:
-    """Positions (N, 3) LPS mm by orientation; images that tell neither are in none."""
-    stacks: dict[tuple[float, ...], list[Any]] = defaultdict(list)
+def _stacks(instances: Sequence[Instance]) -> Mapping[tuple[float, ...], Sequence[Sequence[float]]]:
+    """Positions, LPS mm, by orientation; images that tell neither are in none."""
+    stacks: dict[tuple[float, ...], list[Sequence[float]]] = defaultdict(list)
     for instance in instances:
         position, orientation = (instance.header.get(f"Image{name}Patient") or () for name in ("Position", "Orientation"))
         if len(position) == 3 and len(orientation) == 6:
-            stacks[tuple(np.round(orientation, 2))].append(position)
-    return {orientation: np.array(positions, np.float64) for orientation, positions in stacks.items()}
-
-
-def _normal(orientation: Sequence[float]) -> NDArray[np.float64]:
-    return np.cross(orientation[:3], orientation[3:])
+            stacks[rounded(orientation)].append(position)
+    return stacks
 
 
 def _hole_in_numbers(instances: Sequence[Instance]) -> str:
