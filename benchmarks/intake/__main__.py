@@ -38,19 +38,21 @@ def main() -> None:
         if receiver.missing:
             console.print(f"left out: {receiver.name}: {receiver.missing}")
     with tempfile.TemporaryDirectory(prefix="cad-node-intake-") as folder:
-        figures = _measure(Path(folder), compared, arguments, console)
+        figures, peak_mb = _measure(Path(folder), compared, arguments, console)
     for scene, by_receiver in figures.items():
-        console.print(_table(scene, by_receiver))
+        console.print(_table(scene, by_receiver, peak_mb[scene]))
     if arguments.json:
         arguments.json.parent.mkdir(parents=True, exist_ok=True)
         machine = {"cores": os.cpu_count(), "platform": platform.platform()}
-        arguments.json.write_text(json.dumps({"machine": machine, "instances_per_s": figures}, indent=2), encoding="utf-8")
+        written = {"machine": machine, "instances_per_s": figures, "peak_mb": peak_mb}
+        arguments.json.write_text(json.dumps(written, indent=2), encoding="utf-8")
 
 
 def _measure(
     folder: Path, compared: Sequence[Receiver], arguments: argparse.Namespace, console: Console
-) -> Mapping[str, Mapping[str, list[float]]]:
-    runs, count = arguments.runs, arguments.instances
+) -> tuple[Mapping[str, Mapping[str, list[float]]], Mapping[str, Mapping[str, float]]]:
+    """By scene and receiver: instances a second in each round, and the most memory in any."""
+    runs, count, names = arguments.runs, arguments.instances, [receiver.name for receiver in compared]
     plain = ct_instances(folder / "ct", count)
     sets: dict[str, Path] = {"uncompressed": plain}
     scenes = [
@@ -61,36 +63,38 @@ def _measure(
         ("uncompressed", 1, "0"),
     ]
     figures: dict[str, dict[str, list[float]]] = {}
+    peak_mb: dict[str, dict[str, float]] = {}
     for content, associations, nodelay in scenes:
         scene = f"{count} {content}, {associations} association{'s' * (associations > 1)}" + ("" if nodelay == "1" else ", Nagle on")
         if arguments.only not in scene:
             continue
         if content not in sets:
             sets[content] = compressed(plain, folder / "j2k")
-        figures[scene] = {receiver.name: [] for receiver in compared}
+        figures[scene], peak_mb[scene] = {name: [] for name in names}, dict.fromkeys(names, 0.0)
         scene_folder = folder / f"scene{len(figures)}"
         for number in track(range(runs), f"{scene}", console=console):
             for order, receiver in enumerate(compared):
                 with running(receiver, scene_folder / f"run{number}-{order}", nodelay) as process:
                     seconds = send(sets[content], process.port, associations, nodelay)
                     stored = receiver.stored(process.folder)
+                    peak_mb[scene][receiver.name] = max(peak_mb[scene][receiver.name], process.peak_mb())
                 if stored != count:
                     raise SystemExit(f"{receiver.name} stored {stored} of {count}")
                 figures[scene][receiver.name].append(count / seconds)
         shutil.rmtree(scene_folder)
         time.sleep(_REMOVED_FOR_S)
-    return figures
+    return figures, peak_mb
 
 
-def _table(scene: str, by_receiver: Mapping[str, Sequence[float]]) -> Table:
+def _table(scene: str, by_receiver: Mapping[str, Sequence[float]], peak_mb: Mapping[str, float]) -> Table:
     table = Table(title=scene)
-    for heading in ("receiver", "instances/s", "from", "to", "to storescp", "to storescp +B", "to Orthanc"):
+    for heading in ("receiver", "instances/s", "from", "to", "to storescp", "to storescp +B", "to Orthanc", "MB"):
         table.add_column(heading, justify="left" if heading == "receiver" else "right")
     medians = {name: statistics.median(rates) for name, rates in by_receiver.items()}
     peers = [medians.get(name) for name in ("storescp --fork", "storescp --fork +B -pdu 131072", "Orthanc")]
     for name, rates in by_receiver.items():
         ratios = [f"{medians[name] / peer:.2f}" if peer else "" for peer in peers]
-        table.add_row(name, f"{medians[name]:.0f}", f"{min(rates):.0f}", f"{max(rates):.0f}", *ratios)
+        table.add_row(name, f"{medians[name]:.0f}", f"{min(rates):.0f}", f"{max(rates):.0f}", *ratios, f"{peak_mb[name]:.0f}")
     return table
 
 

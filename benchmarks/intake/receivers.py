@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.intake.dcmtk import dcmtk
@@ -33,17 +33,11 @@ class Running:
     port: int
     process: subprocess.Popen[bytes]
     folder: Path
-    usage: dict[str, float] = field(default_factory=dict)
-
-    def cpu_s(self) -> float:
-        """CPU seconds of the process, without its children."""
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def peak_mb(self) -> float:
-        """The most memory the process has had at once."""
+        """The most memory that the process which listens has had at once, without those that it forks."""
         lines = Path(f"/proc/{self.process.pid}/status").read_text(encoding="ascii").splitlines()
-        return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1000
+        return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) * 1024 / 1e6
 
 
 def receivers() -> list[Receiver]:
