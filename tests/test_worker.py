@@ -14,6 +14,7 @@ import pytest
 from pydicom import dcmread
 from pydicom.sr.coding import Code
 
+from cad_node.disk import OutOfSpace
 from cad_node.errors import DeviceFailed, ManifestError, Refusal, UnusableSeries
 from cad_node.findings import Caution, Findings, Organ, Region, Remark
 from cad_node.inference.model import OWN, Model
@@ -27,7 +28,6 @@ from cad_node.output.sr import build_sr
 from cad_node.settings import Queue
 from cad_node.store.database import Database, DatabaseUnavailable
 from cad_node.store.deliveries import Deliveries
-from cad_node.store.disk import OutOfSpace
 from cad_node.store.jobs import JobDetail, Jobs
 from cad_node.store.studies import NewJob, ReceivedInstance, Studies
 from cad_node.worker import Worker, describe

@@ -10,6 +10,7 @@ from pathlib import Path
 from cad_node.deliver.layout import filed_as
 from cad_node.deliver.part10 import unreadable
 from cad_node.deliver.transport import Outcome
+from cad_node.disk import sync_folder
 from cad_node.settings import FolderDestination
 
 
@@ -49,7 +50,7 @@ class Folder:
         self._make_folder(folder.parent)
         folder.mkdir(exist_ok=True)
         folder.chmod(self._folder_mode)  # the process has a umask of its own
-        _sync_folder(folder.parent)
+        sync_folder(folder.parent)
 
     def _write(self, source: BufferedReader, target: Path) -> None:
         """Under a name of its own, then under its name; a crash leaves only the former, for the next attempt to write over."""
@@ -65,12 +66,4 @@ class Folder:
             with suppress(OSError):
                 part.unlink(missing_ok=True)
             raise
-        _sync_folder(target.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        sync_folder(target.parent)

@@ -6,12 +6,12 @@ from typing import NamedTuple
 
 from blake3 import blake3
 
+from cad_node.disk import OutOfSpace
 from cad_node.errors import CadNodeError
 from cad_node.receive.collected import Collected
 from cad_node.receive.header import Header, read_header
 from cad_node.store.arriving import ArrivingFile
 from cad_node.store.digest import PREAMBLE_BYTES, named
-from cad_node.store.disk import OutOfSpace
 from cad_node.store.spool import Spool
 
 _MOST_PIECES = 4096

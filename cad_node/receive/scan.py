@@ -124,7 +124,9 @@ def _siblings(data: DataSetBytes, place: int, end: int, coding: Coding, wanted: 
     unpack, unpack_length = coding.header.unpack_from, coding.length.unpack_from
     while place + _HEADER_BYTES <= end and place < data.walked:
         group, number, vr, length = unpack(beginning, place) if place <= in_memory else _BY_HEADER
-        if vr in _SHORT_VRS:  # as `header` does it, without a call: nearly all elements are so
+        if group == _DELIMITATION_GROUP:
+            tag, vr, start, length = header(place, coding)
+        elif vr in _SHORT_VRS:  # as `header` does it, without a call: nearly all elements are so
             tag, start = group << 16 | number, place + _HEADER_BYTES
         elif vr in _LONG_VRS:
             tag, start, length = group << 16 | number, place + _LONG_HEADER_BYTES, unpack_length(beginning, place + _HEADER_BYTES)[0]

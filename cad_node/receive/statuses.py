@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from cad_node.disk import OutOfSpace
 from cad_node.errors import CadNodeError
-from cad_node.store.disk import OutOfSpace
 from cad_node.store.spool import InvalidUid
 from cad_node.store.studies import UidTaken
 

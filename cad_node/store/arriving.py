@@ -23,8 +23,8 @@ from pathlib import Path
 
 from blake3 import blake3
 
+from cad_node.disk import make_folder, out_of_space_named, sync_folder
 from cad_node.store.digest import PREAMBLE_BYTES, digest_of, head_bytes
-from cad_node.store.disk import make_folder, out_of_space_named, sync_folder
 
 _LOCK = "lock"
 _SUFFIX = ".dcm"

@@ -13,8 +13,8 @@ from sqlalchemy.exc import ArgumentError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
 
+from cad_node.disk import OutOfSpace
 from cad_node.errors import CadNodeError, SettingsError
-from cad_node.store.disk import OutOfSpace
 
 BUSY_TIMEOUT_S = 30
 # More threads than a process has: 32 associations and the settling in the receiving one. A connection too many would wait for a free one.

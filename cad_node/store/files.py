@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from cad_node.store.disk import make_folder, out_of_space_named, sync_folder
+from cad_node.disk import make_folder, out_of_space_named, sync_folder
 
 _TEMPORARY = ".tmp"  # suffix
 

@@ -8,10 +8,10 @@ from enum import Enum, auto
 from pathlib import Path
 from typing import NamedTuple
 
+from cad_node.disk import make_folder, out_of_space_named, sync_folder
 from cad_node.errors import CadNodeError
 from cad_node.store.arriving import ArrivingFile, ArrivingFolder
 from cad_node.store.digest import digest_of
-from cad_node.store.disk import make_folder, out_of_space_named, sync_folder
 from cad_node.store.room import Room
 
 

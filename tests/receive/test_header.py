@@ -82,6 +82,22 @@ def test_processing_equipment_is_told_from_acquisition_equipment(code: str, unde
     assert header.names_processing is expected
 
 
+def test_a_delimiter_whose_length_looks_like_a_vr_is_a_delimiter_wherever_it_lies() -> None:
+    inside = b"\x20\x00\x13\x00IS\x02\x007 "
+    length = int.from_bytes(b"SH", "little")
+    whole = (
+        encoded(altered(ct_study(slices=1)[0], InstanceNumber=None, PixelData=None))
+        + b"\xfe\xff\xdd\xe0SH\0\0"
+        + inside.ljust(length, b"\0")
+    )
+
+    in_memory = read_header(whole, ExplicitVRLittleEndian)
+    streamed = read_header(whole[:100], ExplicitVRLittleEndian, len(whole), lambda offset, count: whole[offset : offset + count])
+
+    assert "InstanceNumber" not in in_memory.index
+    assert streamed == in_memory
+
+
 @pytest.fixture(scope="module")
 def large_deflated() -> tuple[str, bytes]:
     """SOP Instance UID, and a deflated data set of 256 MiB."""

@@ -16,11 +16,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydicom import dcmread
 
+from cad_node.disk import OutOfSpace
 from cad_node.receive.collected import Collected
 from cad_node.receive.part10 import file_head
 from cad_node.store.arriving import BLOCK_BYTES, ArrivingFile, forget
 from cad_node.store.digest import PREAMBLE_BYTES, digest_of, is_as, named
-from cad_node.store.disk import OutOfSpace
 from cad_node.store.spool import NEW, Spool
 from tests.store import children
 from tests.store.placing import content, everything_in, fill, place

@@ -11,12 +11,12 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy import event
 
+from cad_node.disk import OutOfSpace
 from cad_node.errors import SettingsError
 from cad_node.lifecycle import DeliveryState, JobState
 from cad_node.objects import Profile
 from cad_node.store.database import Database, DatabaseUnavailable
 from cad_node.store.deliveries import Deliveries
-from cad_node.store.disk import OutOfSpace
 from cad_node.store.jobs import Jobs
 from cad_node.store.node import node_uid
 from cad_node.store.studies import Studies

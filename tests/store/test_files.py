@@ -4,7 +4,7 @@ import hashlib
 
 import pytest
 
-from cad_node.store.disk import OutOfSpace
+from cad_node.disk import OutOfSpace
 from cad_node.store.files import clear_temporary, write_durably
 from tests.store import children
 from tests.store.placing import everything_in
