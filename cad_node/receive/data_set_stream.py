@@ -4,6 +4,7 @@ As much as has come is read at once, headers of PDUs and values with it, and sta
 stretches of its memory are content. So the cost goes by what is there at a time, not by PDUs, of which a slice can have 33.
 """
 
+from collections.abc import Iterator
 from struct import Struct
 from typing import Protocol
 
@@ -85,32 +86,33 @@ class _Inflow:
 
     def give(self, size: int) -> None:
         """So many bytes are the sink's."""
-        while size:
-            if self._place == self._end:
-                self._read(size)
-            here = min(size, self._end - self._place)
-            self._sink.take(self._place, here)
-            self._place += here
-            size -= here
+        for start, here in self._stretches(size):
+            self._sink.take(start, here)
 
     def leave_out(self, size: int) -> None:
-        while size:
-            if self._place == self._end:
-                self._read(size)
-            here = min(size, self._end - self._place)
-            self._place += here
-            size -= here
+        for _ in self._stretches(size):
+            pass
 
     def put_back(self) -> None:
         """Whatever is read already is for whoever reads next."""
         self._wire.put_back(bytes(self._room[self._place : self._end]))
+
+    def _stretches(self, size: int) -> Iterator[tuple[int, int]]:
+        """Where in the room so many bytes lie, as they come: start and size."""
+        while size:
+            if self._place == self._end:
+                self._read(size)
+            here = min(size, self._end - self._place)
+            yield self._place, here
+            self._place += here
+            size -= here
 
     def _require(self, size: int) -> None:
         while self._end - self._place < size:
             self._read(size - (self._end - self._place))
 
     def _read(self, wanted: int) -> None:
-        """Read something more, at best `wanted` or all that is there. Raises Closed, TimeoutError."""
+        """Read what has come, and wait until it is `wanted` bytes, or fills the room. Raises Closed, TimeoutError."""
         if len(self._room) - self._end < _LEAST_ROOM:
             begun, self._room = bytes(self._room[self._place : self._end]), self._sink.room()
             self._room[: len(begun)] = begun
