@@ -12,6 +12,7 @@ import errno
 import fcntl
 import itertools
 import os
+import re
 import shutil
 import struct
 import threading
@@ -24,7 +25,7 @@ from pathlib import Path
 from blake3 import blake3
 
 from cad_node.disk import make_folder, out_of_space_named, sync_folder
-from cad_node.store.digest import PREAMBLE_BYTES, digest_of, head_bytes
+from cad_node.store.digest import PREAMBLE_BYTES, digest_of, head_bytes, is_as
 
 _LOCK = "lock"
 _SUFFIX = ".dcm"
@@ -33,6 +34,7 @@ _MARK = struct.Struct(">16sQL32s")  # what wrote it, bytes in all, CRC-32 of wha
 _WRITTEN_BY = b"cad_node arrived"
 BLOCK_BYTES = 4096  # what is written past the cache begins and ends with one; also a page
 _NOT_PAST_THE_CACHE = frozenset({errno.EINVAL, errno.EOPNOTSUPP})
+_NAMED_BY_DIGEST = re.compile(r"\d+\.([0-9a-f]{64})\.dcm").fullmatch  # an earlier release's files say it so
 _MOST_PIECES = os.sysconf("SC_IOV_MAX")
 
 
@@ -203,7 +205,10 @@ def _preamble(size: int, head: bytes, data_set: blake3) -> bytes:
 
 
 def _digest_if_complete(path: Path) -> str:
-    """The digest of a file that is what its preamble says; empty of another, which was never acknowledged."""
+    """The digest of a file that is what it says of itself; empty of another, which was never acknowledged."""
+    if name := _NAMED_BY_DIGEST(path.name):
+        digest = f"sha256:{name[1]}"
+        return digest if is_as(path, digest) else ""
     with path.open("rb") as file:
         start = head_bytes(file)
         file.seek(0)

@@ -87,7 +87,7 @@ class Spool:
         with out_of_space_named(final):
             if _link(arriving, final) or final.samefile(arriving):
                 return Placed(final, NEW, digest)
-            if digest_of(final) == digest:
+            if digest_of(final) == digest_of(arriving):
                 return Placed(final, SAME, digest)
             aside = self._conflicts / f"{final.stem}.{digest.rpartition(':')[2][:16]}.dcm"
             _link(arriving, aside)

@@ -21,7 +21,7 @@ from cad_node.receive.collected import Collected
 from cad_node.receive.part10 import file_head
 from cad_node.store.arriving import BLOCK_BYTES, ArrivingFile, forget
 from cad_node.store.digest import PREAMBLE_BYTES, digest_of, is_as, named
-from cad_node.store.spool import NEW, Spool
+from cad_node.store.spool import NEW, SAME, Spool
 from tests.store import children
 from tests.store.placing import content, everything_in, fill, place
 from tests.store.race import kill_when_it_reports
@@ -61,6 +61,22 @@ def test_a_complete_file_of_a_killed_process_is_found_and_stays_until_it_is_forg
     assert contents == [(b"DICM", named(blake3(b"DICM")))]
     assert again == found
     assert list(spool.left_behind()) == []
+
+
+def test_what_an_earlier_release_had_acknowledged_is_found_too_and_is_still_the_same_instance(spool, tmp_path):
+    first = place(spool, *UIDS, DATA_SET, head=file_head(CT, "1.2.3", EXPLICIT, "MODALITY"))
+    whole = bytes(PREAMBLE_BYTES) + first.path.read_bytes()[PREAMBLE_BYTES:]
+    (left := tmp_path / "spool" / "arriving" / "of a dead process").mkdir()
+    sha256 = hashlib.sha256(whole).hexdigest()
+    (left / f"0.{sha256}.dcm").write_bytes(whole)
+    (left / f"1.{sha256}.dcm").write_bytes(whole[:-1])
+    (left / "2.part").write_bytes(whole)
+
+    ((path, digest),) = spool.left_behind()
+    placed = spool.place(path, digest, first.path)
+
+    assert (path.name, digest) == (f"0.{sha256}.dcm", f"sha256:{sha256}")
+    assert (placed.path, placed.outcome) == (first.path, SAME)
 
 
 @given(position=st.integers(0, 2**14 - 1), bit=st.integers(0, 7), is_at_once=st.booleans())
