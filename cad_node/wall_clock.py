@@ -16,15 +16,16 @@ class WallClock:
     def __init__(self, ahead_s: Callable[[], float] = ahead_s, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._ask, self._monotonic = ahead_s, monotonic
         self._ahead_s = ahead_s()
-        self._again_at = float("inf")  # monotonic seconds
+        self._due_at = self._due_again_at = float("inf")  # monotonic seconds
 
     def was_set_back(self) -> bool:
-        """Since the last call, by more than a second; true once more some seconds later, when all that was under way is written."""
+        """By more than a second; true until `dealt_with`, and once more some seconds later, when all that was under way is written."""
         before, self._ahead_s = self._ahead_s, self._ask()
+        now = self._monotonic()
         if self._ahead_s < before - _NOTICED_S:
-            self._again_at = self._monotonic() + _WRITTEN_WITHIN_S
-            return True
-        if self._monotonic() >= self._again_at:
-            self._again_at = float("inf")
-            return True
-        return False
+            self._due_at, self._due_again_at = now, now + _WRITTEN_WITHIN_S
+        return now >= self._due_at
+
+    def dealt_with(self) -> None:
+        """What lay in the future has been brought back."""
+        self._due_at, self._due_again_at = self._due_again_at, float("inf")

@@ -53,6 +53,7 @@ def run_scp(settings: Settings, stop: threading.Event) -> None:
     def settle() -> bool:
         if clock.was_set_back():
             bring_back(store.database, now(), settings.queue.lease_s)
+            clock.dealt_with()
         store.jobs.lose_expired(now(), settings.queue.max_attempts)
         store.deliveries.lose_expired(now())
         settled = settle_complete_studies(

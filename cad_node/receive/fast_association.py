@@ -54,7 +54,7 @@ _QUICKACK = getattr(socket, "TCP_QUICKACK", socket.TCP_NODELAY)  # Linux has it;
 
 
 class Connection(AssociationSocket):
-    """pynetdicom's socket, read into buffers that exist already, with a deadline for every PDU."""
+    """pynetdicom's socket, read into buffers that exist already, with a deadline for whatever has begun to come."""
 
     def __init__(self, assoc: "FastAssociation", client_socket: socket.socket) -> None:
         super().__init__(assoc, client_socket=client_socket)

@@ -16,7 +16,8 @@ from cad_node.errors import CadNodeError
 from cad_node.log import get_logger
 from cad_node.receive.header import Header
 from cad_node.store.arriving import forget
-from cad_node.store.spool import Placed, Spool, restore
+from cad_node.store.digest import digest_of
+from cad_node.store.spool import SAME, Placed, Spool, restore
 from cad_node.store.studies import ReceivedInstance, Studies
 
 log = get_logger()
@@ -143,16 +144,29 @@ class IndexQueue:
             return self._changed.wait_for(lambda: self._stopping, _RETRY_S)
 
     def _index_all(self, batch: Sequence[tuple[Arrived, Ticket]]) -> None:
-        placed = [self._spool.place(arrived.arriving, arrived.digest, arrived.final) for arrived, _ in batch]
-        self._spool.sync(place.path for place in placed)
-        received = [self._received(arrived, place) for (arrived, _), place in zip(batch, placed, strict=True)]
+        placed = [(arrived, ticket, place) for arrived, ticket in batch if (place := self._placed(arrived))]
+        self._spool.sync(place.path for _, _, place in placed)
+        received = [self._received(arrived, place) for arrived, _, place in placed]
         conflicts = {id(conflict) for conflict in self._studies.index_all(received, batch[-1][0].at).conflicts}
-        for (arrived, ticket), indexed in zip(batch, received, strict=True):
+        for (arrived, ticket, _), indexed in zip(placed, received, strict=True):
             ticket.is_conflict = id(indexed) in conflicts
             if ticket.is_conflict:
                 log.error("instance.conflict", sop_instance_uid=indexed.sop_instance_uid, study=indexed.study_instance_uid)
             restore(arrived.arriving, indexed.path)
             forget(arrived.arriving)
+
+    def _placed(self, arrived: Arrived) -> Placed | None:
+        """Where an instance lies; None: nowhere, somebody has removed it. What was forgotten before the disk failed has its final name."""
+        try:
+            return self._spool.place(arrived.arriving, arrived.digest, arrived.final)
+        except FileNotFoundError:
+            if arrived.arriving.exists():
+                raise
+        if arrived.final.exists():
+            return Placed(arrived.final, SAME, digest_of(arrived.final))
+        reason = "its file was removed from arriving/ before it was indexed"
+        log.error("instance.lost", sop_instance_uid=arrived.header.sop_instance_uid, reason=reason)
+        return None
 
     def _received(self, arrived: Arrived, placed: Placed) -> ReceivedInstance:
         header = arrived.header

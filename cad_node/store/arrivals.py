@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from cad_node.lifecycle import STUDY_MOVES, StudyState, move
 from cad_node.store.database import insert_absent, insert_if_absent
+from cad_node.store.digest import kind_of
 from cad_node.store.study_values import Indexed, ReceivedInstance
 from cad_node.store.tables import ConflictRow, InstanceRow, SeriesRow, StudyRow
 
@@ -21,9 +22,8 @@ def add_arrivals(session: Session, batch: Sequence[ReceivedInstance], now: datet
     by_study = sorted(batch, key=lambda received: received.study_instance_uid)  # one order: transactions can't wait for each other
     for uid, of_study in groupby(by_study, key=lambda received: received.study_instance_uid):
         added, others = _add_instances(session, uid, list(of_study), now)
-        held = _held_paths(session, others)
         new += added
-        conflicts += [received for received in others if held[received.sop_instance_uid] != str(received.path)]
+        conflicts += _conflicts(session, others)
     for received in conflicts:
         _add_conflict(session, received, now)
     return Indexed(new, conflicts)
@@ -34,11 +34,30 @@ def lock_study(session: Session, study_instance_uid: str) -> StudyRow | None:
     return session.scalar(select(StudyRow).where(StudyRow.study_instance_uid == study_instance_uid).with_for_update())
 
 
-def _held_paths(session: Session, batch: Sequence[ReceivedInstance]) -> dict[str, str]:
-    """SOP Instance UID -> where the content lies that has it; another content of that UID lies elsewhere."""
-    columns = (InstanceRow.sop_instance_uid, InstanceRow.path)
+def _held(session: Session, batch: Sequence[ReceivedInstance]) -> dict[str, tuple[str, str]]:
+    """SOP Instance UID -> path and digest of the content that has it."""
+    columns = (InstanceRow.sop_instance_uid, InstanceRow.path, InstanceRow.digest)
     uids = {received.sop_instance_uid for received in batch}
-    return dict(session.execute(select(*columns).where(InstanceRow.sop_instance_uid.in_(uids))).all()) if uids else {}
+    rows = session.execute(select(*columns).where(InstanceRow.sop_instance_uid.in_(uids))).all() if uids else []
+    return {uid: (path, digest) for uid, path, digest in rows}
+
+
+def _conflicts(session: Session, batch: Sequence[ReceivedInstance]) -> list[ReceivedInstance]:
+    """Those whose UID another content has.
+
+    Digests of two kinds can't be compared: there, what lies at one place is the same, and its row gets the newer kind.
+    """
+    held, conflicts = _held(session, batch), []
+    for received in batch:
+        path, digest = held[received.sop_instance_uid]
+        if kind_of(digest) == kind_of(received.digest):
+            is_same = digest == received.digest
+        elif is_same := path == str(received.path):
+            of_it = InstanceRow.sop_instance_uid == received.sop_instance_uid
+            session.execute(update(InstanceRow).where(of_it).values(digest=received.digest))
+        if not is_same:
+            conflicts.append(received)
+    return conflicts
 
 
 def _add_instances(
@@ -47,7 +66,7 @@ def _add_instances(
     """Add the rows of a study; those that are new, and those whose UID is taken. New images move the study."""
     study = lock_study(session, study_instance_uid) or _add_study(session, study_instance_uid, now)
     first = {received.sop_instance_uid: received for received in reversed(batch)}
-    held = _held_paths(session, batch)
+    held = _held(session, batch)
     wanted = [received for uid, received in first.items() if uid not in held]
     moved = move(STUDY_MOVES, study.state, "instance")
     late = moved is not study.state

@@ -14,24 +14,21 @@ import itertools
 import os
 import re
 import shutil
-import struct
 import threading
 import uuid
-import zlib
 from collections import deque
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from blake3 import blake3
 
 from cad_node.disk import make_folder, out_of_space_named, sync_folder
-from cad_node.store.digest import PREAMBLE_BYTES, digest_of, head_bytes, is_as
+from cad_node.store.digest import PREAMBLE_BYTES, is_as, preamble, said_digest
 
 _LOCK = "lock"
 _SUFFIX = ".dcm"
 _NAMED_AT_ONCE = 32
-_MARK = struct.Struct(">16sQL32s")  # what wrote it, bytes in all, CRC-32 of what lies between preamble and data set, BLAKE3 of this
-_WRITTEN_BY = b"cad_node arrived"
 BLOCK_BYTES = 4096  # what is written past the cache begins and ends with one; also a page
 _NOT_PAST_THE_CACHE = frozenset({errno.EINVAL, errno.EOPNOTSUPP})
 _NAMED_BY_DIGEST = re.compile(r"\d+\.([0-9a-f]{64})\.dcm").fullmatch  # an earlier release's files say it so
@@ -94,11 +91,16 @@ class ArrivingFolder:
             files: list[ArrivingFile] = []
             try:
                 files.extend(self._named_file() for _ in range(_NAMED_AT_ONCE))
+            except OSError:
+                if not files:  # else these do for now
+                    raise
+            try:
                 if self._durable:
                     sync_folder(self._own)
             except BaseException:
                 for file in files:
-                    file.discard()
+                    with suppress(OSError):
+                        file.discard()
                 raise
             self._named.extend(files)
 
@@ -137,15 +139,14 @@ class ArrivingFile:
         head: what was written before the data set. Raises OutOfSpace, FileNotFoundError.
         """
         with out_of_space_named(self.path):
-            os.pwrite(self._descriptor, _preamble(self._size, head, data_set), 0)
+            os.pwrite(self._descriptor, preamble(self._size, head, data_set), 0)
             if self._durable:
                 os.fdatasync(self._descriptor)
         self._end()
 
     def complete_at_once(self, whole: memoryview, head: bytes, data_set: blake3) -> None:
         """Write the whole file, which is so many blocks, from the preamble on. Raises OutOfSpace, FileNotFoundError."""
-        preamble = _preamble(len(whole), head, data_set)
-        whole[:PREAMBLE_BYTES] = preamble
+        whole[:PREAMBLE_BYTES] = preamble(len(whole), head, data_set)
         if self._is_past_the_cache and self._write_past_the_cache(whole):
             self._end()
         else:
@@ -200,26 +201,11 @@ def forget(arriving: Path) -> None:
     arriving.unlink(missing_ok=True)
 
 
-def _preamble(size: int, head: bytes, data_set: blake3) -> bytes:
-    return _MARK.pack(_WRITTEN_BY, size, zlib.crc32(head), data_set.digest()).ljust(PREAMBLE_BYTES, b"\0")
-
-
 def _digest_if_complete(path: Path) -> str:
     """The digest of a file that is what it says of itself; empty of another, which was never acknowledged."""
-    if name := _NAMED_BY_DIGEST(path.name):
-        digest = f"sha256:{name[1]}"
-        return digest if is_as(path, digest) else ""
-    with path.open("rb") as file:
-        start = head_bytes(file)
-        file.seek(0)
-        preamble, head = file.read(PREAMBLE_BYTES), file.read(start - PREAMBLE_BYTES)
-    if len(preamble) < PREAMBLE_BYTES:
-        return ""
-    *said, data_set = _MARK.unpack_from(preamble)
-    if said != [_WRITTEN_BY, path.stat().st_size, zlib.crc32(head)]:
-        return ""
-    digest = digest_of(path)
-    return digest if digest.endswith(f":{data_set.hex()}") else ""
+    name = _NAMED_BY_DIGEST(path.name)
+    digest = f"sha256:{name[1]}" if name else said_digest(path)
+    return digest if digest and is_as(path, digest) else ""
 
 
 def _is_abandoned(folder: Path) -> bool:

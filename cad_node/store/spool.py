@@ -82,13 +82,13 @@ class Spool:
         The first content of a UID stays: a second one is kept in conflicts/, never in its place. Which of them has the UID is the
         index's to say: the first may be a dead process's that never came so far. Two processes may place the
         same UID at once, the file system decides which is first.
-        Raises OutOfSpace.
+        Raises OutOfSpace, FileNotFoundError: `arriving` isn't there.
         """
         with out_of_space_named(final):
             if _link(arriving, final) or final.samefile(arriving):
                 return Placed(final, NEW, digest)
-            if digest_of(final) == digest_of(arriving):
-                return Placed(final, SAME, digest)
+            if (held := digest_of(final)) == digest_of(arriving):
+                return Placed(final, SAME, held)
             aside = self._conflicts / f"{final.stem}.{digest.rpartition(':')[2][:16]}.dcm"
             _link(arriving, aside)
             return Placed(aside, CONFLICT, digest)
@@ -129,6 +129,8 @@ def _link(arriving: Path, final: Path) -> bool:
         except FileExistsError:
             return False
         except FileNotFoundError:  # the first of its series; or its folder is being removed
+            if not arriving.exists():
+                raise
             make_folder(final.parent)
         else:
             return True

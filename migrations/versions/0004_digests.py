@@ -20,7 +20,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """What has come since can't be checked any more: its digest is of another kind."""
+    """What has come since can't be checked any more, nor after another upgrade: its digest is of another kind, and no longer says so."""
     for table in TABLES:
         rows = _rows(table)
         op.execute(sa.update(rows).values(digest=sa.func.substr(rows.c.digest, sa.func.length(rows.c.digest) - 63)))

@@ -77,7 +77,9 @@ int fdatasync(int fd) { return keep(fd); }
 
 ssize_t pwritev64v2(int fd, const struct iovec *pieces, int count, off64_t offset, int flags) {
     ssize_t written = syscall(SYS_pwritev2, fd, pieces, count, (long)offset, 0L, flags & ~RWF_DSYNC);
-    return written >= 0 && flags & RWF_DSYNC && keep(fd) ? -1 : written;
+    struct stat found;
+    int is_whole = written >= 0 && flags & RWF_DSYNC && !offset && !fstat(fd, &found) && found.st_size == written;
+    return is_whole && keep(fd) ? -1 : written;
 }
 
 ssize_t pwritev2(int fd, const struct iovec *pieces, int count, off_t offset, int flags) { return pwritev64v2(fd, pieces, count, offset, flags); }

@@ -4,7 +4,7 @@ import struct
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cad_node.receive.c_store import COMMAND, LAST
@@ -65,6 +65,7 @@ def pdu(*values: bytes) -> bytes:
 contents = st.lists(st.lists(st.binary(max_size=60), min_size=1, max_size=4), min_size=1, max_size=8)
 
 
+@settings(deadline=None)
 @given(contents, st.lists(st.integers(1, 40), max_size=50), st.integers(20_000, 20_100), st.binary(max_size=10), st.booleans())
 def test_what_is_sent_is_what_the_sink_gets_and_what_follows_stays(pdus, segments, room_bytes, behind, begins_with_command):
     values = [[value(content) for content in of_pdu] for of_pdu in pdus]
@@ -133,6 +134,7 @@ def test_what_is_no_rest_of_a_data_set_is_invalid(sent):
         read_data_set(Segments(sent + bytes(100)), Kept(), CONTEXT, LARGEST_PDU)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=5000), st.lists(st.tuples(st.integers(0, 100), st.binary(max_size=2000)), max_size=20))
 def test_what_is_collected_with_gaps_becomes_one_piece_behind_a_head(head, pieces):
     memory, place = Collected(), 0

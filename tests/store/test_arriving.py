@@ -80,7 +80,7 @@ def test_what_an_earlier_release_had_acknowledged_is_found_too_and_is_still_the_
 
 
 @given(position=st.integers(0, 2**14 - 1), bit=st.integers(0, 7), is_at_once=st.booleans())
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
 def test_a_file_that_a_power_cut_tore_is_told_by_its_preamble_and_removed(tmp_path, position, bit, is_at_once):
     dead = Spool(tmp_path / "spool", 0)
     torn, short, longer = dead.arriving(), dead.arriving(), dead.arriving()
@@ -146,6 +146,18 @@ def test_a_file_of_an_earlier_release_is_checked_by_the_digest_that_it_got(tmp_p
     assert is_as(path, digest)
     path.write_bytes(b"received long agO")
     assert not is_as(path, digest)
+
+
+def test_damage_in_the_head_of_a_file_is_noticed_too(spool):
+    file = spool.arriving()
+    digest = fill_at_once(file)
+    whole = bytearray(file.path.read_bytes())
+    whole[whole.index(EXPLICIT.encode())] ^= 1
+
+    before = is_as(file.path, digest)
+    file.path.write_bytes(whole)
+
+    assert (before, is_as(file.path, digest), digest_of(file.path) == digest) == (True, False, True)
 
 
 @pytest.mark.parametrize("reason", [errno.EINVAL, errno.EOPNOTSUPP])

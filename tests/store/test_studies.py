@@ -1,6 +1,8 @@
 """Arrival: instances indexed once, studies settled once, late images a new revision."""
 
+from dataclasses import replace
 from datetime import datetime
+from pathlib import Path
 
 import pytest
 from sqlalchemy import func, select
@@ -11,7 +13,7 @@ from cad_node.store.database import Database
 from cad_node.store.jobs import Jobs
 from cad_node.store.studies import Evidence, Studies, UidTaken
 from cad_node.store.study_values import SeriesEvidence
-from cad_node.store.tables import ConflictRow
+from cad_node.store.tables import ConflictRow, InstanceRow
 from tests.store.arrivals import MODEL, NOW, after, claim, index, new_job, queue_jobs, received, refused_job, results, settle
 
 
@@ -184,6 +186,30 @@ def test_another_content_of_a_uid_is_flagged_once(studies, database):
     with database.transaction() as session:
         assert session.scalar(select(func.count()).select_from(ConflictRow)) == 1
     assert studies.list()[0].conflicts == 1
+
+
+def test_another_content_is_one_even_where_the_first_lay(studies):
+    index(studies, received(1), NOW)
+
+    with pytest.raises(UidTaken):
+        index(studies, replace(received(1, content="b"), path=received(1).path), NOW)
+
+
+def test_the_same_content_is_the_same_wherever_it_lies(studies):
+    index(studies, received(1), NOW)
+
+    assert not index(studies, replace(received(1), path=Path("/elsewhere/1.dcm")), NOW)
+    assert studies.list()[0].conflicts == 0
+
+
+def test_what_an_earlier_release_received_gets_a_digest_of_the_newer_kind_when_it_comes_again(studies, database):
+    index(studies, received(1), NOW)
+
+    new = index(studies, replace(received(1), digest="blake3:" + "5" * 64), NOW)
+
+    with database.transaction() as session:
+        assert session.scalars(select(InstanceRow.digest)).all() == ["blake3:" + "5" * 64]
+    assert not new
 
 
 def test_a_uid_that_another_study_has_already_is_refused_and_flagged(studies):
