@@ -27,7 +27,7 @@ from cad_node.disk import make_folder, out_of_space_named, sync_folder
 from cad_node.store.digest import PREAMBLE_BYTES, is_as, preamble, said_digest
 
 _LOCK = "lock"
-_SUFFIX = ".dcm"
+_SUFFIX = ".arriving"  # no other, so that nobody takes a file that is yet to come for an instance
 _NAMED_AT_ONCE = 32
 BLOCK_BYTES = 4096  # what is written past the cache begins and ends with one; also a page
 _NOT_PAST_THE_CACHE = frozenset({errno.EINVAL, errno.EOPNOTSUPP})

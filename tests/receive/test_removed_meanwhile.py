@@ -24,6 +24,7 @@ from cad_node.store.studies import Studies
 from tests.factory import ct_study
 from tests.receive.front_door import after_meta, encoded, utc_now
 from tests.store.arrivals import settle
+from tests.store.placing import everything_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +87,7 @@ def test_a_file_unlinked_while_it_is_indexed_gets_its_name_again(node: Node, lef
 
     assert node.indexed(ds) == [path]
     assert after_meta(path) == encoded(ds)
-    assert not list((node.folder / "spool" / "arriving").rglob("*.dcm"))
+    assert everything_in(node.folder / "spool" / "arriving") == []
 
 
 @pytest.mark.timeout(60)
