@@ -11,7 +11,6 @@ import socket
 import struct
 import subprocess
 import sys
-from functools import cache
 from pathlib import Path
 
 from pydicom.uid import ExplicitVRLittleEndian
@@ -26,8 +25,7 @@ _MAXIMUM_PDU_BYTES = 131_072
 _RELEASED = bytes([6, 0, 0, 0, 0, 4, 0, 0, 0, 0])
 
 
-@cache
-def built(folder: Path) -> Path:
+def _built(folder: Path) -> Path:
     """The shared object."""
     assert COMPILER is not None
     library = folder / "least.so"
@@ -37,7 +35,7 @@ def built(folder: Path) -> Path:
 
 def main() -> None:
     port, folder, kind = int(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
-    library = ctypes.CDLL(str(built(folder.parent)))
+    library = ctypes.CDLL(str(_built(folder.parent)))
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     with socket.create_server(("127.0.0.1", port), backlog=64) as server:
         while True:

@@ -86,10 +86,7 @@ class IncomingFile:
         self._write()
         if self._trouble:
             raise self._trouble
-        if self._file is None:
-            self._begin()
-        assert self._file is not None
-        return self._file
+        return self._file or self._begin()
 
     def _write(self) -> None:
         """Empty the memory into the file."""
